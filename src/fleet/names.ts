@@ -1,0 +1,49 @@
+/** Every name that another system sees: task queues, workflow ids, Consul keys, search attributes. */
+
+export const CONTROL_QUEUE = 'redis-fleet';
+
+export function hostQueue(host: string): string {
+  return `host/${host}`;
+}
+
+export const WORKFLOW_TYPES = ['provisionServer', 'bringUpFollower'] as const;
+export type WorkflowType = (typeof WORKFLOW_TYPES)[number];
+
+/** One procedure at a time on one subject: Temporal refuses a second open workflow with the same id. */
+export function workflowId(type: WorkflowType, subject: string): string {
+  return `${type}/${subject}`;
+}
+
+export interface ConsulKeys {
+  readonly prefix: string;
+  readonly fleet: string;
+  readonly databases: string;
+  database(name: string): string;
+  permit(host: string): string;
+  report(host: string): string;
+  lease(host: string): string;
+  backup(database: string): string;
+}
+
+export function consulKeys(fleet: string): ConsulKeys {
+  const prefix = `redis-fleet/${fleet}/`;
+  return {
+    prefix,
+    fleet: `${prefix}fleet`,
+    databases: `${prefix}databases/`,
+    database: (name) => `${prefix}databases/${name}`,
+    permit: (host) => `${prefix}permits/${host}`,
+    report: (host) => `${prefix}hosts/${host}`,
+    lease: (host) => `${prefix}leases/${host}`,
+    backup: (database) => `${prefix}backups/${database}`,
+  };
+}
+
+/** Search attribute names, with Temporal's type for each. */
+export const SEARCH_ATTRIBUTES = {
+  RedisFleet: 'KEYWORD',
+  RedisServer: 'KEYWORD_LIST',
+  RedisDatabase: 'KEYWORD_LIST',
+  RedisHost: 'KEYWORD_LIST',
+  RunbookStatus: 'KEYWORD',
+} as const;

@@ -1,0 +1,66 @@
+/**
+ * The record: the one document per database that says who leads. Applications read `leader.address` and
+ * `leader.port`. Every change is a compare-and-set; epochs only grow.
+ */
+
+/** One Redis process: on which host, and where to reach it. */
+export interface Endpoint {
+  readonly host: string;
+  readonly address: string;
+  readonly port: number;
+}
+
+/**
+ * How urgent a runbook is. A more urgent one may take a database from a less urgent one; equals never.
+ * routine: backups, checks. planned: provisioning, bring-up, moves, switchover. urgent: promotion.
+ */
+export type Urgency = 'routine' | 'planned' | 'urgent';
+
+/** The runbook that owns a database now. Only its owner changes the record, but for a takeover. */
+export interface Operation {
+  /** Workflow type, e.g. `bringUpFollower`. */
+  readonly type: string;
+  readonly workflowId: string;
+  readonly runId: string;
+  readonly urgency: Urgency;
+  /** ISO 8601, UTC. */
+  readonly since: string;
+}
+
+export interface DatabaseRecord {
+  readonly database: string;
+  readonly server: string;
+  /** 0 while the database is being provisioned and nobody leads; 1 for its first leader; grows with every change. */
+  readonly epoch: number;
+  readonly leader: Endpoint;
+  readonly follower: Endpoint | null;
+  /** Followers beside the one that would be promoted, e.g. the future pair during a move. */
+  readonly extraFollowers?: readonly Endpoint[];
+  readonly operation?: Operation;
+  /** ISO 8601, UTC. */
+  readonly updatedAt: string;
+  /** Workflow id. */
+  readonly updatedBy: string;
+}
+
+/** A record with the Consul index that a compare-and-set must name. */
+export interface StoredRecord {
+  readonly record: DatabaseRecord;
+  readonly modifyIndex: number;
+}
+
+/** The single right to fork a large process on a host now. */
+export interface ForkPermit {
+  readonly host: string;
+  readonly database: string;
+  readonly reason: string;
+  readonly operation: Operation;
+}
+
+export function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
+  return a.host === b.host && a.address === b.address && a.port === b.port;
+}
+
+export function showEndpoint(endpoint: Endpoint): string {
+  return `${endpoint.host} (${endpoint.address}:${endpoint.port})`;
+}
