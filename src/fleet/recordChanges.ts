@@ -1,0 +1,212 @@
+/**
+ * Every change that a record can undergo. Pure: a record in, the next record or a refusal out. Each may be asked
+ * again after it happened, and then changes nothing: a step that is run twice ends where it ended once.
+ */
+
+import type { ErrorKind } from './errors.js';
+import type { DatabaseRecord, Endpoint, Operation } from './record.js';
+import { sameEndpoint, showEndpoint } from './record.js';
+
+/** Who changes a record, and when (ISO 8601, UTC). */
+export interface Author {
+  readonly operation: Operation;
+  readonly at: string;
+}
+
+export interface Refusal {
+  readonly refused: ErrorKind;
+  readonly why: string;
+}
+
+/** `changed: false`: the record already is what was asked for, and need not be written. */
+export type Change = { readonly record: DatabaseRecord; readonly changed: boolean } | Refusal;
+
+/** Is `operation` the very run that `owner` is? A later run of the same workflow id is another owner. */
+export function sameRun(a: Operation, b: Operation): boolean {
+  return a.workflowId === b.workflowId && a.runId === b.runId;
+}
+
+/** A record of epoch 0: provisioning began, nobody leads yet. `existing` is what is there now. */
+export function createNew(
+  existing: DatabaseRecord | null,
+  wanted: { readonly database: string; readonly server: string; readonly leader: Endpoint },
+  author: Author,
+): Change {
+  if (existing === null) {
+    const { database, server, leader } = wanted;
+    return changed(
+      { database, server, epoch: 0, leader, follower: null, operation: author.operation },
+      author,
+    );
+  }
+  const same = existing.server === wanted.server && sameEndpoint(existing.leader, wanted.leader);
+  const ours = existing.operation !== undefined && sameRun(existing.operation, author.operation);
+  if (existing.epoch === 0 && ours && same) return unchanged(existing);
+  return {
+    refused: 'RecordChanged',
+    why:
+      `Database ${existing.database} already has a record: epoch ${existing.epoch}, led by ${showEndpoint(existing.leader)}. ` +
+      'It was left as it is. Look with `redis-fleet status`.',
+  };
+}
+
+/** Epoch 0 → 1: the database has its first leader and follower. */
+export function establish(
+  record: DatabaseRecord,
+  wanted: { readonly leader: Endpoint; readonly follower: Endpoint },
+  author: Author,
+): Change {
+  const refusal = notOwned(record, author) ?? sameHost(record, wanted.leader, wanted.follower);
+  if (refusal) return refusal;
+  if (!sameEndpoint(record.leader, wanted.leader)) return otherLeader(record, wanted.leader);
+  if (record.epoch === 0) return changed({ ...record, epoch: 1, follower: wanted.follower }, author);
+  const already =
+    record.epoch === 1 && record.follower !== null && sameEndpoint(record.follower, wanted.follower);
+  return already ? unchanged(record) : otherEpoch(record, 0);
+}
+
+/** The follower that would be promoted is now `follower`. */
+export function setFollower(
+  record: DatabaseRecord,
+  wanted: { readonly epoch: number; readonly follower: Endpoint },
+  author: Author,
+): Change {
+  const refusal =
+    notOwned(record, author) ??
+    notAtEpoch(record, wanted.epoch) ??
+    sameHost(record, record.leader, wanted.follower);
+  if (refusal) return refusal;
+  const known = (record.extraFollowers ?? []).some((extra) => sameEndpoint(extra, wanted.follower));
+  if (!known && record.follower !== null && sameEndpoint(record.follower, wanted.follower))
+    return unchanged(record);
+  return changed({ ...withoutExtras(record, [wanted.follower]), follower: wanted.follower }, author);
+}
+
+/** A follower beside the one that would be promoted. */
+export function addExtraFollower(
+  record: DatabaseRecord,
+  wanted: { readonly epoch: number; readonly follower: Endpoint },
+  author: Author,
+): Change {
+  const refusal = notOwned(record, author) ?? notAtEpoch(record, wanted.epoch);
+  if (refusal) return refusal;
+  if (sameEndpoint(record.leader, wanted.follower)) return leads(record, wanted.follower);
+  const extras = record.extraFollowers ?? [];
+  const known = record.follower === null ? extras : [record.follower, ...extras];
+  if (known.some((follower) => sameEndpoint(follower, wanted.follower))) return unchanged(record);
+  return changed({ ...record, extraFollowers: [...extras, wanted.follower] }, author);
+}
+
+/**
+ * A known follower leads from now on, with the next epoch. `follower` is the follower of the new leader: usually the
+ * old leader, or null while there is none.
+ */
+export function changeLeader(
+  record: DatabaseRecord,
+  wanted: { readonly epoch: number; readonly leader: Endpoint; readonly follower: Endpoint | null },
+  author: Author,
+): Change {
+  const refusal =
+    notOwned(record, author) ??
+    (wanted.follower === null ? null : sameHost(record, wanted.leader, wanted.follower));
+  if (refusal) return refusal;
+  if (record.epoch === wanted.epoch + 1 && sameEndpoint(record.leader, wanted.leader))
+    return unchanged(record);
+  if (record.epoch !== wanted.epoch) return otherEpoch(record, wanted.epoch);
+  const extras = record.extraFollowers ?? [];
+  const known = record.follower === null ? extras : [record.follower, ...extras];
+  if (!known.some((follower) => sameEndpoint(follower, wanted.leader))) {
+    return {
+      refused: 'FollowerUnfit',
+      why:
+        `${showEndpoint(wanted.leader)} is no follower of database ${record.database}, so it may not lead it. ` +
+        `The leader is still ${showEndpoint(record.leader)}.`,
+    };
+  }
+  const followers = wanted.follower === null ? [] : [wanted.follower];
+  const rest = withoutExtras(record, [wanted.leader, ...followers]);
+  return changed(
+    { ...rest, epoch: record.epoch + 1, leader: wanted.leader, follower: wanted.follower },
+    author,
+  );
+}
+
+/** `operation` owns the record from now on. Whether it may is decided in ownership.ts. */
+export function claim(record: DatabaseRecord, author: Author): Change {
+  const { operation: owner } = record;
+  if (owner && sameRun(owner, author.operation) && owner.urgency === author.operation.urgency) {
+    return unchanged(record);
+  }
+  const since = owner && sameRun(owner, author.operation) ? owner.since : author.operation.since;
+  return changed({ ...record, operation: { ...author.operation, since } }, author);
+}
+
+/** Nobody owns the record any more; one that somebody else owns stays theirs. */
+export function release(record: DatabaseRecord, author: Author): Change {
+  const { operation: owner, ...free } = record;
+  return owner && sameRun(owner, author.operation) ? changed(free, author) : unchanged(record);
+}
+
+/** null: `author` owns the record. The refusal names who does. */
+export function notOwned(record: DatabaseRecord, { operation }: Author): Refusal | null {
+  if (record.operation && sameRun(record.operation, operation)) return null;
+  const owner = record.operation
+    ? `${record.operation.workflowId} (${record.operation.urgency}, since ${record.operation.since}) owns it now. ` +
+      `Look at it with \`redis-fleet runbook show ${record.operation.workflowId}\``
+    : 'nobody owns it now, and only its owner changes a record';
+  return {
+    refused: 'OwnershipLost',
+    why: `Database ${record.database} is no longer owned by ${operation.workflowId}: ${owner}. This runbook changed nothing more.`,
+  };
+}
+
+function notAtEpoch(record: DatabaseRecord, epoch: number): Refusal | null {
+  return record.epoch === epoch ? null : otherEpoch(record, epoch);
+}
+
+function otherEpoch(record: DatabaseRecord, expected: number): Refusal {
+  return {
+    refused: 'RecordChanged',
+    why:
+      `Database ${record.database} is at epoch ${record.epoch}, not ${expected}: its record changed meanwhile, and ` +
+      `${showEndpoint(record.leader)} leads. It was left as it is; start the runbook again to plan from there.`,
+  };
+}
+
+function otherLeader(record: DatabaseRecord, expected: Endpoint): Refusal {
+  return {
+    refused: 'RecordChanged',
+    why:
+      `The record of database ${record.database} names ${showEndpoint(record.leader)} as its leader, not ` +
+      `${showEndpoint(expected)}. It was left as it is; start the runbook again to plan from there.`,
+  };
+}
+
+function sameHost(record: DatabaseRecord, leader: Endpoint, follower: Endpoint): Refusal | null {
+  return leader.host === follower.host ? leads(record, follower) : null;
+}
+
+function leads(record: DatabaseRecord, follower: Endpoint): Refusal {
+  return {
+    refused: 'InvalidRequest',
+    why: `${showEndpoint(follower)} is on the host that leads database ${record.database}: its follower must be on another host.`,
+  };
+}
+
+/** The record without these among its extra followers. */
+function withoutExtras(record: DatabaseRecord, gone: readonly Endpoint[]): DatabaseRecord {
+  const { extraFollowers = [], ...rest } = record;
+  const left = extraFollowers.filter((extra) => !gone.some((endpoint) => sameEndpoint(endpoint, extra)));
+  return left.length === 0 ? rest : { ...rest, extraFollowers: left };
+}
+
+function changed(record: Omit<DatabaseRecord, 'updatedAt' | 'updatedBy'>, author: Author): Change {
+  return {
+    record: { ...record, updatedAt: author.at, updatedBy: author.operation.workflowId },
+    changed: true,
+  };
+}
+
+function unchanged(record: DatabaseRecord): Change {
+  return { record, changed: false };
+}

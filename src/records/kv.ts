@@ -1,0 +1,214 @@
+/** Consul's key-value store with JSON values: compare-and-set and blocking queries. */
+
+import { EventEmitter } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type Consul from 'consul';
+import type { FleetConsul } from '../connections/consul.js';
+import { FleetError } from '../fleet/errors.js';
+
+/** The index that a compare-and-set names for a key that must not exist yet. */
+export const ABSENT = 0;
+
+export interface Entry {
+  readonly key: string;
+  /** As stored: whoever reads it decides what it must be. */
+  readonly text: string;
+  readonly modifyIndex: number;
+}
+
+export interface ReadOptions {
+  /** Asks Consul's leader to confirm with a quorum that it still leads: never stale, one round trip more. */
+  readonly consistent?: boolean;
+}
+
+/** null: no such key. @throws FleetError Unreachable, WrongCredentials */
+export async function readEntry(
+  consul: FleetConsul,
+  key: string,
+  options: ReadOptions = {},
+): Promise<Entry | null> {
+  const { entries } = await query(consul, { key, ...options });
+  return entries[0] ?? null;
+}
+
+/** Every entry whose key starts with `prefix`. @throws FleetError Unreachable, WrongCredentials */
+export async function listEntries(consul: FleetConsul, prefix: string): Promise<readonly Entry[]> {
+  return (await query(consul, { key: prefix, recurse: true })).entries;
+}
+
+/**
+ * Writes only when the key still stands at `expectedIndex` (ABSENT: does not exist). false: somebody else was first.
+ * @throws FleetError Unreachable (it may have been written all the same), WrongCredentials
+ */
+export async function compareAndSet(
+  consul: FleetConsul,
+  key: string,
+  value: unknown,
+  expectedIndex: number,
+): Promise<boolean> {
+  const answer: unknown = await consul.call(`write ${key}`, (client) =>
+    client.kv.set({ key, value: JSON.stringify(value), cas: expectedIndex }),
+  );
+  return answer === true;
+}
+
+/** Writes whatever was there: only for what one writer alone reports. */
+export async function put(consul: FleetConsul, key: string, value: unknown): Promise<void> {
+  await consul.call(`write ${key}`, (client) => client.kv.set({ key, value: JSON.stringify(value) }));
+}
+
+/** Removes the key only when it still stands at `expectedIndex`. false: somebody else was first. */
+export async function compareAndDelete(
+  consul: FleetConsul,
+  key: string,
+  expectedIndex: number,
+): Promise<boolean> {
+  const answer: unknown = await consul.call(`delete ${key}`, (client) =>
+    client.kv.del({ key, cas: expectedIndex }),
+  );
+  return answer === true;
+}
+
+/** @throws FleetError of `kind` when the entry is not JSON */
+export function parseEntry(entry: Entry, kind: 'InvalidRecord' = 'InvalidRecord'): unknown {
+  try {
+    return JSON.parse(entry.text) as unknown;
+  } catch (error) {
+    throw new FleetError(
+      kind,
+      `Consul key ${entry.key} does not hold JSON. See it with \`consul kv get ${entry.key}\`.`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+const LONGEST_WAIT_S = 300;
+/** Consul adds up to a sixteenth of the wait. */
+const WATCH_TIMEOUT_MS = LONGEST_WAIT_S * 1_000 * (1 + 1 / 16) + 10_000;
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 15_000;
+
+export interface WatchHandlers {
+  /** Called with the whole prefix first, then after every change of it. */
+  readonly onChange: (entries: readonly Entry[]) => void | Promise<void>;
+  /** Told once an outage begins; the watch goes on by itself. */
+  readonly onProblem?: ((problem: FleetError) => void) | undefined;
+}
+
+/**
+ * Follows a prefix with blocking queries until `signal` aborts. Never throws for an outage: whoever watches keeps
+ * what was seen last.
+ */
+export async function watchPrefix(
+  consul: FleetConsul,
+  prefix: string,
+  handlers: WatchHandlers,
+  signal: AbortSignal,
+): Promise<void> {
+  const aborted = (): boolean => signal.aborted;
+  let index: string | null = null;
+  let pause = FIRST_PAUSE_MS;
+  while (!aborted()) {
+    try {
+      const answer: Answer = await query(consul, { key: prefix, recurse: true, index, signal });
+      if (aborted()) return;
+      pause = FIRST_PAUSE_MS;
+      if (answer.index === null || answer.index !== index) await handlers.onChange(answer.entries);
+      index = nextIndex(index, answer.index);
+      // Without an index the next query does not block.
+      if (index === null) await pauseFor(FIRST_PAUSE_MS, signal);
+    } catch (error) {
+      if (aborted()) return;
+      if (!(error instanceof FleetError)) throw error;
+      if (pause === FIRST_PAUSE_MS) handlers.onProblem?.(error);
+      // After an outage Consul may have started again from a snapshot: look without an index.
+      index = null;
+      await pauseFor(pause, signal);
+      pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
+    }
+  }
+}
+
+/** An index that goes backwards (Consul was restored) or is not positive would block for ever, or not at all. */
+function nextIndex(before: string | null, now: string | null): string | null {
+  if (now === null || !/^\d+$/.test(now) || BigInt(now) <= 0n) return null;
+  return before !== null && BigInt(now) < BigInt(before) ? null : now;
+}
+
+async function pauseFor(ms: number, signal: AbortSignal): Promise<void> {
+  try {
+    await sleep(ms, undefined, { signal });
+  } catch {
+    // Aborted: the loop looks at the signal itself.
+  }
+}
+
+interface Query {
+  readonly key: string;
+  readonly recurse?: boolean;
+  readonly consistent?: boolean;
+  /** null: answer at once. */
+  readonly index?: string | null;
+  readonly signal?: AbortSignal;
+}
+
+interface Answer {
+  readonly entries: readonly Entry[];
+  readonly index: string | null;
+}
+
+/** The library gives the response's headers, and can be cancelled, through an emitter. */
+class RequestContext extends EventEmitter {
+  readonly includeResponse = true;
+}
+
+async function query(
+  consul: FleetConsul,
+  { key, recurse, consistent, index, signal }: Query,
+): Promise<Answer> {
+  const context = new RequestContext();
+  const cancel = (): void => void context.emit('cancel');
+  signal?.addEventListener('abort', cancel, { once: true });
+  try {
+    const options = {
+      key,
+      ctx: context,
+      ...(recurse ? { recurse: true } : {}),
+      ...(consistent ? { consistent: true } : {}),
+      ...(index ? { index, wait: `${LONGEST_WAIT_S}s`, timeout: WATCH_TIMEOUT_MS } : {}),
+    };
+    const answer: unknown = await consul.call(`read ${key}`, (client: Consul) => client.kv.get(options));
+    return readAnswer(answer);
+  } finally {
+    signal?.removeEventListener('abort', cancel);
+  }
+}
+
+/** [response, undefined | item | items] */
+function readAnswer(answer: unknown): Answer {
+  if (!Array.isArray(answer)) return { entries: [], index: null };
+  const [response, found] = answer as unknown[];
+  const headers: unknown = isObject(response) ? response['headers'] : null;
+  const index: unknown = isObject(headers) ? headers['x-consul-index'] : null;
+  const items: unknown[] = Array.isArray(found)
+    ? found
+    : found === undefined || found === null
+      ? []
+      : [found];
+  return { entries: items.filter(isObject).map(toEntry), index: typeof index === 'string' ? index : null };
+}
+
+function toEntry(item: Record<string, unknown>): Entry {
+  const value = item['Value'];
+  return {
+    key: String(item['Key']),
+    text: typeof value === 'string' ? value : '',
+    modifyIndex: Number(item['ModifyIndex']),
+  };
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
