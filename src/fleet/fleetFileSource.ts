@@ -38,7 +38,7 @@ export class FleetFileSource {
   }
 
   get value(): unknown {
-    return this.#document.toJS();
+    return this.#document.toJS() as unknown;
   }
 
   /** Where the value at `path` begins, or what holds it where there is no such value. */
@@ -77,18 +77,15 @@ export class FleetFileSource {
   }
 
   #sentence(error: YAMLError, offset: number): string {
-    switch (error.code) {
-      case 'DUPLICATE_KEY': {
-        const key = /^[^\s:,{}[\]]+/.exec(this.text.slice(offset))?.[0] ?? 'this key';
-        return `${key} is written twice in the same place, keep one of the two`;
-      }
-      case 'TAB_AS_INDENT':
-        return 'a tab is used for indentation, write spaces instead';
-      case 'MULTIPLE_DOCS':
-        return 'a second document begins here, write one fleet in one file instead';
-      default:
-        return `this is not YAML: ${error.message.replace(/\s+/g, ' ').replace(/[.:]$/, '')}`;
+    if (error.code === 'DUPLICATE_KEY') {
+      const key = /^[^\s:,{}[\]]+/.exec(this.text.slice(offset))?.[0] ?? 'this key';
+      return `${key} is written twice in the same place, keep one of the two`;
     }
+    if (error.code === 'TAB_AS_INDENT') return 'a tab is used for indentation, write spaces instead';
+    if (error.code === 'MULTIPLE_DOCS') {
+      return 'a second document begins here, write one fleet in one file instead';
+    }
+    return `this is not YAML: ${error.message.replace(/\s+/g, ' ').replace(/[.:]$/, '')}`;
   }
 
   /** A value that stands somewhere else than where it is used is easily changed by accident, and hard to review. */

@@ -100,8 +100,7 @@ export function quote(value: unknown): string {
 function describe(value: unknown): string {
   if (value === null || value === undefined) return 'nothing';
   if (Array.isArray(value)) return 'a list';
-  if (typeof value === 'object') return 'a mapping';
-  return String(value as number | boolean | bigint);
+  return typeof value === 'object' ? 'a mapping' : JSON.stringify(value);
 }
 
 function wholeBytes(bytes: number, written: string): Parsed<number> {

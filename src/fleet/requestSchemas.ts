@@ -1,0 +1,97 @@
+/** Validates the argument of a workflow before anything else happens. Not for workflow code: it imports zod. */
+
+import * as z from 'zod';
+import { FleetError } from './errors.js';
+import { didYouMean, nameProblem } from './nameRule.js';
+import type { WorkflowType } from './names.js';
+import { quote } from './quantities.js';
+import { BRING_UP_WAYS } from './requests.js';
+import type { RequestByType } from './requests.js';
+
+const LONGEST_TEXT = 1_000;
+
+const name = z.string().superRefine((value, context) => {
+  const problem = nameProblem(value);
+  if (problem !== null) context.addIssue(problem);
+});
+
+const text = z
+  .string()
+  .max(LONGEST_TEXT, `this is longer than ${LONGEST_TEXT} characters, write less`)
+  .refine((value) => value.trim() !== '', 'this is empty, write a few words');
+
+const path = z
+  .string()
+  .refine((value) => /^\/./.test(value), 'this is not an absolute path, write one that begins with /');
+
+const approvals = z.record(z.string(), z.strictObject({ by: text, reason: text }).readonly()).readonly();
+
+/** Exported so that a test can hold them equal to the interfaces, field by field. */
+export const requestSchemas = {
+  provisionServer: z.strictObject({ server: name, approved: approvals.exactOptional() }).readonly(),
+  bringUpFollower: z
+    .strictObject({
+      database: name,
+      host: name.exactOptional(),
+      backup: z.strictObject({ file: path }).readonly().exactOptional(),
+      way: z.enum(BRING_UP_WAYS).exactOptional(),
+      approved: approvals.exactOptional(),
+    })
+    .readonly(),
+} satisfies SchemaByType;
+
+type SchemaByType = { readonly [T in WorkflowType]: z.ZodType<RequestByType[T]> };
+
+const EXAMPLES: Readonly<Record<WorkflowType, string>> = {
+  provisionServer: '{"server":"redis-01"}',
+  bringUpFollower: '{"database":"sessions-03"}',
+};
+
+/**
+ * The argument of a workflow as its type has it.
+ * @throws InvalidRequest that names every wrong field, and shows a right argument
+ */
+export function parseRequest<T extends WorkflowType>(type: T, input: unknown): RequestByType[T] {
+  if (typeof input !== 'object' || input === null || Array.isArray(input)) {
+    throw new FleetError(
+      'InvalidRequest',
+      `${type} takes one JSON object, not ${quote(input)}: write for example ${EXAMPLES[type]}. Nothing was done.`,
+    );
+  }
+  const schemas: SchemaByType = requestSchemas;
+  const schema = schemas[type];
+  const parsed = schema.safeParse(input, { reportInput: true });
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.flatMap((issue) => explain(issue, type));
+  throw new FleetError(
+    'InvalidRequest',
+    `The argument of ${type} is wrong: ${problems.join('; ')}. Write for example ${EXAMPLES[type]}. Nothing was done.`,
+  );
+}
+
+function explain(issue: z.core.$ZodIssue, type: WorkflowType): string[] {
+  const field = issue.path.map(String).join('.');
+  if (issue.code === 'unrecognized_keys') {
+    // Approvals are the only other place with fixed fields.
+    const known =
+      issue.path.length === 0 ? fieldsOf(type) : issue.path[0] === 'backup' ? ['file'] : ['by', 'reason'];
+    return issue.keys.map((key) => {
+      const meant = didYouMean(key, known);
+      const instead = meant === null ? `the fields are ${known.join(', ')}` : `write ${meant} instead`;
+      return `${field === '' ? key : `${field}.${key}`}: there is no such field, ${instead}`;
+    });
+  }
+  if (issue.code === 'invalid_type') {
+    const wanted = issue.expected === 'record' ? 'object' : issue.expected;
+    const found = issue.input === undefined ? 'this is missing' : `${quote(issue.input)} is not right`;
+    return [`${field}: ${found}, write ${wanted === 'object' ? 'an object' : `a ${wanted}`}`];
+  }
+  if (issue.code === 'invalid_value') {
+    return [`${field}: ${quote(issue.input)} is not one of ${issue.values.map(String).join(', ')}`];
+  }
+  return [`${field}: ${issue.message}`];
+}
+
+function fieldsOf(type: WorkflowType): string[] {
+  return Object.keys(requestSchemas[type].unwrap().shape);
+}
