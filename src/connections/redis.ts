@@ -36,6 +36,8 @@ export function openRedis(
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
     retryStrategy: null,
+    // A frozen process never closes its side: do not wait for it.
+    disconnectTimeout: 1,
     connectTimeout: timeoutMs,
     commandTimeout: timeoutMs,
   });
@@ -102,6 +104,9 @@ export function describeRedisError(endpoint: Endpoint, error: unknown, timeoutMs
     return new FleetError('Unreachable', `${where} is busy with a long script or function (BUSY).`);
   }
   if (error.name === 'ReplyError') return withoutArguments(error);
+  if (/^Unknown RESP type|^Protocol error/.test(message)) {
+    return new FleetError('Unreachable', `${where} cannot be reached: what answers there is not Redis.`);
+  }
   if (isConnectionError(error)) {
     return new FleetError(
       'Unreachable',
