@@ -36,7 +36,10 @@ export interface RecordActivities {
   /** @throws NotFound, InvalidRequest (a host in the leader's zone, …) */
   readPlacement(input: { database: string; host?: string }): Promise<Placement>;
   /** Takes all or none. @throws DatabaseOwned, NotFound, InvalidRecord */
-  claimDatabases(input: { databases: readonly string[]; urgency: Urgency }): Promise<readonly DatabaseRecord[]>;
+  claimDatabases(input: {
+    databases: readonly string[];
+    urgency: Urgency;
+  }): Promise<readonly DatabaseRecord[]>;
   /** @throws OwnershipLost */
   confirmOwnership(input: { databases: readonly string[] }): Promise<void>;
   /** Lets go of what this workflow owns; leaves what it does not. */
@@ -58,6 +61,13 @@ export interface RecordActivities {
     epoch: number;
     follower: Endpoint;
     role: 'follower' | 'extra';
+  }): Promise<void>;
+  /** Undoes setFollower. @throws OwnershipLost, RecordChanged */
+  restoreFollowers(input: {
+    database: string;
+    epoch: number;
+    follower: Endpoint | null;
+    extraFollowers: readonly Endpoint[];
   }): Promise<void>;
   /** Waits (heartbeating) up to `waitMs` for the host's permit. @throws PermitHeld */
   acquireForkPermit(input: { host: string; database: string; reason: string; waitMs: number }): Promise<void>;
@@ -89,17 +99,25 @@ export interface RedisActivities {
   resizeBacklog(input: { leader: Endpoint; bytes: number }): Promise<number>;
   /** Waits (heartbeating) until a process has loaded its file. @throws ProcessDied */
   awaitLoaded(input: { endpoint: Endpoint; deadlineMs: number }): Promise<ProcessFacts>;
-  /** Partial resynchronisation with `leader`; lets go again when a full one would be needed. @throws BacklogTooShort */
-  follow(input: { follower: Endpoint; leader: Endpoint; deadlineMs: number }): Promise<ProcessFacts>;
-  /** Opens the source's gate for this one follower, and shuts it. The caller holds the fork permit. @throws FollowerUnfit */
-  synchroniseFully(input: { source: Endpoint; follower: Endpoint; deadlineMs: number }): Promise<void>;
+  /**
+   * Partial resynchronisation with `leader`; lets go again when a full one would be needed.
+   * @throws BacklogTooShort, LeaderUnfit
+   */
+  follow(input: { follower: Endpoint; leader: ForkBaseline; deadlineMs: number }): Promise<ProcessFacts>;
+  /**
+   * Opens the source's gate for this one follower, and shuts it. The caller holds the fork permit.
+   * @throws FollowerUnfit, LeaderUnfit
+   */
+  synchroniseFully(input: { source: ForkBaseline; follower: Endpoint; deadlineMs: number }): Promise<void>;
+  /** Bytes a second that a leader's replication stream grows by, watched for `overMs`. */
+  measureWriteRate(input: { leader: Endpoint; overMs: number }): Promise<number>;
   /** Shuts both gates of a process, whoever opened them. */
   shutGates(input: { endpoint: Endpoint }): Promise<void>;
   /** Points a follower at nobody, keeping its data. */
   detach(input: { follower: Endpoint }): Promise<void>;
   /** Equal offsets: the follower reached an offset that the leader had when asked. @throws NotCaughtUp, LeaderUnfit */
   awaitCaughtUp(input: {
-    leader: Endpoint;
+    leader: ForkBaseline;
     follower: Endpoint;
     deadlineMs: number;
   }): Promise<{ readonly offset: number; readonly waitedMs: number }>;
@@ -123,12 +141,17 @@ export interface HostActivities {
   hostMemory(): Promise<HostMemory>;
   hostProcess(input: { database: string }): Promise<HostProcess | null>;
   /** @throws PortInUse, NoHeadroom, DiskFull */
-  checkHost(input: { processes: readonly ProcessSpec[] }): Promise<{ memory: HostMemory; diskAvailable: number }>;
+  checkHost(input: {
+    processes: readonly ProcessSpec[];
+  }): Promise<{ memory: HostMemory; diskAvailable: number }>;
   /**
    * Starts a process, black-holed and gated, with the data file that is in its directory, or finds it running.
    * @throws PortInUse, BadDataFile, DiskFull, ProcessDied (with its last words)
    */
-  startProcess(input: { process: ProcessSpec; allowEmpty: boolean }): Promise<{ started: boolean; pid: number }>;
+  startProcess(input: {
+    process: ProcessSpec;
+    allowEmpty: boolean;
+  }): Promise<{ started: boolean; pid: number }>;
   /** `save`: it writes its data file in the foreground first, which does not fork. */
   stopProcess(input: { database: string; save: boolean }): Promise<{ stopped: boolean }>;
   /** Removes a stopped process's directory. */
@@ -141,7 +164,9 @@ export interface HostActivities {
   placeBackup(input: { database: string; file: string }): Promise<DataFile>;
   /** An empty data file that stands at `position`, for a follower of a still empty leader. */
   placeSeed(input: { database: string; position: ReplicationPosition }): Promise<void>;
-  /** Undoes placeBackup and placeSeed: the file that was there before is back. */
+  /** Keeps a stopped process's data file aside, so that it starts empty and a full synchronisation fills it. */
+  setDataFileAside(input: { database: string }): Promise<void>;
+  /** Undoes placeBackup, placeSeed and setDataFileAside: the file that was there before is back. */
   restoreDataFile(input: { database: string }): Promise<void>;
   /** Forgets the file kept aside. */
   forgetPreviousDataFile(input: { database: string }): Promise<void>;

@@ -1,0 +1,185 @@
+/** What the control plane asks of Redis processes and tells them. Replication itself is in replication.ts. */
+
+import { Context } from '@temporalio/activity';
+import type { Redis } from 'ioredis';
+import type { Credentials } from '../connections/credentials.js';
+import { withRedis } from '../connections/redis.js';
+import { FleetError, messageOf } from '../fleet/errors.js';
+import type { ProcessFacts } from '../fleet/facts.js';
+import { BLACK_HOLE, isPointedAt } from '../fleet/gates.js';
+import { parseProcessFacts } from '../fleet/processFacts.js';
+import { showEndpoint, type Endpoint } from '../fleet/record.js';
+import type { ForkBaseline, RedisActivities } from './contracts.js';
+import { pollUntil } from './polling.js';
+import { replicationActivities } from './replication.js';
+
+/** A healthy process answers within milliseconds; one that forks a large data set may stall for a second. */
+const ANSWER_TIMEOUT_MS = 3_000;
+
+/** How the activities reach Redis: every call opens a connection of its own and closes it. */
+export interface RedisAccess {
+  use<T>(endpoint: Endpoint, action: (redis: Redis) => Promise<T>): Promise<T>;
+  facts(endpoint: Endpoint): Promise<ProcessFacts>;
+  /** @throws LeaderUnfit when the process is not the one of the baseline any more */
+  sameProcess(baseline: ForkBaseline): Promise<ProcessFacts>;
+}
+
+export function redisAccess(credentials: Credentials): RedisAccess {
+  async function use<T>(endpoint: Endpoint, action: (redis: Redis) => Promise<T>): Promise<T> {
+    const signal = Context.current().cancellationSignal;
+    return withRedis(endpoint, credentials, { timeoutMs: ANSWER_TIMEOUT_MS, signal }, action);
+  }
+  async function facts(endpoint: Endpoint): Promise<ProcessFacts> {
+    return use(endpoint, async (redis) => parseProcessFacts(await redis.info()));
+  }
+  async function sameProcess({ endpoint, runId }: ForkBaseline): Promise<ProcessFacts> {
+    const now = await facts(endpoint);
+    if (now.runId !== runId) {
+      throw new FleetError(
+        'LeaderUnfit',
+        `${showEndpoint(endpoint)} was restarted while this runbook ran: it is another process than at the start. ` +
+          'Nothing was pointed at it since. Look at its data before anything else; then abort this runbook and start it again.',
+      );
+    }
+    return now;
+  }
+  return { use, facts, sameProcess };
+}
+
+export function redisActivities({ credentials }: { credentials: Credentials }): RedisActivities {
+  const access = redisAccess(credentials);
+  return { ...processActivities(access), ...replicationActivities(access) };
+}
+
+type ProcessActivities = Pick<
+  RedisActivities,
+  | 'observe'
+  | 'inspect'
+  | 'makeFirstLeader'
+  | 'ensureBacklog'
+  | 'resizeBacklog'
+  | 'awaitLoaded'
+  | 'proveForks'
+  | 'measureWriteRate'
+>;
+
+function processActivities({ use, facts, sameProcess }: RedisAccess): ProcessActivities {
+  return {
+    async observe({ endpoint }) {
+      try {
+        return { reachable: true, facts: await facts(endpoint) };
+      } catch (error) {
+        if (error instanceof FleetError && error.kind === 'Unreachable') {
+          return { reachable: false, why: messageOf(error) };
+        }
+        throw error;
+      }
+    },
+
+    inspect: ({ endpoint }) => facts(endpoint),
+
+    async measureWriteRate({ leader, overMs }) {
+      const before = await facts(leader);
+      const since = Date.now();
+      await Context.current().sleep(overMs);
+      const after = await facts(leader);
+      const seconds = (Date.now() - since) / 1000;
+      return Math.max(0, after.position.offset - before.position.offset) / seconds;
+    },
+
+    async makeFirstLeader({ endpoint }) {
+      const now = await facts(endpoint);
+      if (now.keys > 0) {
+        throw new FleetError(
+          'LeaderUnfit',
+          `${showEndpoint(endpoint)} shall lead a new database and already holds ${now.keys} keys. ` +
+            'They were left alone. Find out whose they are, and give the new database another port or an empty directory.',
+        );
+      }
+      if (now.role === 'leader') {
+        return;
+      }
+      if (!isPointedAt(now, BLACK_HOLE)) {
+        throw new FleetError(
+          'LeaderUnfit',
+          `${showEndpoint(endpoint)} shall lead a new database and follows ${now.link?.address ?? '?'}:${now.link?.port ?? '?'}. It was left as it is.`,
+        );
+      }
+      await use(endpoint, (redis) => redis.replicaof('NO', 'ONE'));
+    },
+
+    /**
+     * A leader that never had a follower has no backlog, and a follower that came then would need a full
+     * synchronisation. A PSYNC behind gate A makes Redis create the backlog and then wait, without a fork; so ask
+     * for one and hang up.
+     */
+    async ensureBacklog({ leader, bytes }) {
+      await use(leader, async (redis) => redis.config('SET', 'repl-backlog-size', bytes));
+      const now = await facts(leader);
+      if (now.backlog.active) {
+        return now.position;
+      }
+      const created = await use(leader, async (redis) => {
+        await redis.call('REPLCONF', 'capa', 'eof');
+        await redis.call('REPLCONF', 'capa', 'psync2');
+        redis.call('PSYNC', '?', '-1').catch(() => undefined); // it answers only with a fork, which never comes
+        return pollUntil({ deadlineMs: ANSWER_TIMEOUT_MS, everyMs: 20 }, async () => {
+          const { backlog, position } = await facts(leader);
+          return backlog.active ? position : null;
+        });
+      });
+      if (created === null) {
+        throw new FleetError(
+          'LeaderUnfit',
+          `${showEndpoint(leader)} did not create a replication backlog. It did not fork.`,
+        );
+      }
+      return created;
+    },
+
+    async resizeBacklog({ leader, bytes }) {
+      return use(leader, async (redis) => {
+        const before = parseProcessFacts(await redis.info('replication')).backlog.size;
+        await redis.config('SET', 'repl-backlog-size', bytes);
+        return before;
+      });
+    },
+
+    async awaitLoaded({ endpoint, deadlineMs }) {
+      let last: FleetError | null = null;
+      const loaded = await pollUntil({ deadlineMs }, async () => {
+        try {
+          const now = await facts(endpoint);
+          return now.loading ? null : now;
+        } catch (error) {
+          if (!(error instanceof FleetError && error.kind === 'Unreachable')) {
+            throw error;
+          }
+          last = error;
+          return null;
+        }
+      });
+      if (loaded === null) {
+        throw new FleetError(
+          'ProcessDied',
+          `${showEndpoint(endpoint)} did not finish loading its data file within ${Math.round(deadlineMs / 1000)} s` +
+            `${last === null ? '' : `: ${messageOf(last)}`}. The leader was not touched. See its redis.log, then retry.`,
+        );
+      }
+      return loaded;
+    },
+
+    async proveForks({ baseline, allowed }) {
+      const now = await sameProcess(baseline);
+      const forks = now.totalForks - baseline.totalForks;
+      if (forks > allowed) {
+        throw new FleetError(
+          'LeaderForked',
+          `${showEndpoint(baseline.endpoint)} forked ${forks} times during this runbook, and ${allowed} were allowed. ` +
+            'Its data is as it was. Find out who asked: see redis.log on that host. Skip this step once you know.',
+        );
+      }
+      return { forks, totalForks: now.totalForks };
+    },
+  };
+}

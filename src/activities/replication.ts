@@ -1,0 +1,231 @@
+/** Pointing followers at leaders, such that nobody forks who was not allowed to. */
+
+import { FleetError, messageOf } from '../fleet/errors.js';
+import { coverage } from '../fleet/backlog.js';
+import type { ProcessFacts } from '../fleet/facts.js';
+import {
+  BLACK_HOLE,
+  GATE_A_OPEN_DELAY,
+  GATE_A_SHUT,
+  isPointedAt,
+  linkTo,
+  othersWaiting,
+  REPLICATION_USER,
+} from '../fleet/gates.js';
+import { showEndpoint, type Endpoint } from '../fleet/record.js';
+import type { ForkBaseline, RedisActivities } from './contracts.js';
+import { pollUntil } from './polling.js';
+import type { RedisAccess } from './redis.js';
+
+type ReplicationActivities = Pick<
+  RedisActivities,
+  'follow' | 'synchroniseFully' | 'shutGates' | 'detach' | 'awaitCaughtUp'
+>;
+
+/** How long a leader may be silent in the middle of a bring-up before the runbook says so. */
+const LEADER_SILENCE_MS = 8_000;
+
+export function replicationActivities(access: RedisAccess): ReplicationActivities {
+  const { use, facts } = access;
+
+  async function pointAt(follower: Endpoint, target: Pick<Endpoint, 'address' | 'port'>): Promise<void> {
+    await use(follower, (redis) => redis.replicaof(target.address, target.port));
+  }
+
+  async function detach({ follower }: { follower: Endpoint }): Promise<void> {
+    const now = await facts(follower);
+    if (now.role === 'follower' && !isPointedAt(now, BLACK_HOLE)) {
+      await pointAt(follower, BLACK_HOLE);
+    }
+  }
+
+  async function shutGates({ endpoint }: { endpoint: Endpoint }): Promise<void> {
+    await use(endpoint, async (redis) => {
+      for (const [name, value] of Object.entries(GATE_A_SHUT)) {
+        await redis.config('SET', name, value);
+      }
+      await redis.call('ACL', 'SETUSER', REPLICATION_USER, 'on');
+    });
+  }
+
+  /** The leader's facts, or LeaderUnfit when it has been silent too long. */
+  function patientLook(leader: ForkBaseline): () => Promise<ProcessFacts | null> {
+    let silentSince: number | null = null;
+    return async () => {
+      try {
+        const now = await access.sameProcess(leader);
+        silentSince = null;
+        return now;
+      } catch (error) {
+        if (!(error instanceof FleetError && error.kind === 'Unreachable')) {
+          throw error;
+        }
+        silentSince ??= Date.now();
+        if (Date.now() - silentSince < LEADER_SILENCE_MS) {
+          return null;
+        }
+        throw new FleetError(
+          'LeaderUnfit',
+          `The leader ${showEndpoint(leader.endpoint)} has not answered for ${LEADER_SILENCE_MS / 1000} s (${messageOf(error)}). ` +
+            'The follower keeps the data it has. When the leader answers again, retry; when it is lost, abort this runbook and promote a follower.',
+        );
+      }
+    };
+  }
+
+  return {
+    detach,
+    shutGates,
+
+    async follow({ follower, leader, deadlineMs }) {
+      const look = patientLook(leader);
+      const end = await pollUntil({ deadlineMs }, async () => {
+        const leading = await look();
+        if (leading === null) {
+          return null;
+        }
+        const following = await facts(follower);
+        if (!isPointedAt(following, leader.endpoint)) {
+          requireCovered(leading, following, leader, follower);
+          await pointAt(follower, leader.endpoint);
+          return null;
+        }
+        if (linkTo(leading, follower)?.state === 'wait_bgsave') {
+          await detach({ follower });
+          throw new FleetError(
+            'BacklogTooShort',
+            `${showEndpoint(follower)} asked its leader ${showEndpoint(leader.endpoint)} for a full synchronisation. The gate held: the leader did not fork, ` +
+              'and the follower was let go with its data. Abort this runbook and start it again: it will choose another way.',
+          );
+        }
+        return following.link?.up === true && !following.link.synchronising ? following : null;
+      });
+      if (end === null) {
+        throw new FleetError(
+          'NotCaughtUp',
+          `${showEndpoint(follower)} did not connect to its leader ${showEndpoint(leader.endpoint)} within ${Math.round(deadlineMs / 1000)} s. The leader did not fork. ` +
+            `See the follower's redis.log (a wrong replication password, a firewall), then retry.`,
+        );
+      }
+      return end;
+    },
+
+    /**
+     * 1 the follower asks, and waits behind the gate; 2 nobody new may ask; 3 nobody else waits; 4 the gate opens
+     * until the fork has begun; 5 it is shut again, whatever happened; 6 the follower loads what it was sent.
+     */
+    async synchroniseFully({ source, follower, deadlineMs }) {
+      const at = source.endpoint;
+      if (isSynchronised(await facts(follower), at)) {
+        await shutGates({ endpoint: at });
+        return;
+      }
+      try {
+        await access.sameProcess(source);
+        if (!isPointedAt(await facts(follower), at)) {
+          await pointAt(follower, at);
+        }
+        const asked = await pollUntil({ deadlineMs: 30_000 }, async () => {
+          const state = linkTo(await access.sameProcess(source), follower)?.state;
+          return state ?? null;
+        });
+        if (asked === null) {
+          throw new FleetError(
+            'FollowerUnfit',
+            `${showEndpoint(follower)} did not ask ${showEndpoint(at)} for its data within 30 s. Nothing forked. See the follower's redis.log, then retry.`,
+          );
+        }
+        if (asked === 'wait_bgsave') {
+          await use(at, (redis) => redis.call('ACL', 'SETUSER', REPLICATION_USER, 'off'));
+          const before = await access.sameProcess(source);
+          const others = othersWaiting(before, follower);
+          if (others.length > 0) {
+            throw new FleetError(
+              'FollowerUnfit',
+              `${others.map(({ address, port }) => `${address}:${port}`).join(', ')} also waits for a full synchronisation from ${showEndpoint(at)}, ` +
+                'and one fork for the follower of this runbook would serve it too. Nothing forked. Stop that process, then retry.',
+            );
+          }
+          await use(at, (redis) => redis.config('SET', 'repl-diskless-sync-delay', GATE_A_OPEN_DELAY));
+          await pollUntil({ deadlineMs: 10_000, everyMs: 20 }, async () => {
+            const now = await access.sameProcess(source);
+            return now.totalForks > before.totalForks ? true : null;
+          });
+        }
+      } finally {
+        await shutGates({ endpoint: at });
+      }
+      const arrived = await pollUntil({ deadlineMs, everyMs: 200 }, async () => {
+        await access.sameProcess(source);
+        const now = await access.facts(follower).catch(() => null); // it may not answer while it loads
+        return now !== null && isSynchronised(now, at) ? true : null;
+      });
+      if (arrived === null) {
+        throw new FleetError(
+          'FollowerUnfit',
+          `${showEndpoint(follower)} did not load the data of ${showEndpoint(at)} within ${Math.round(deadlineMs / 1000)} s. ` +
+            `The gate is shut again. See the follower's redis.log (disk full?), then retry.`,
+        );
+      }
+    },
+
+    async awaitCaughtUp({ leader, follower, deadlineMs }) {
+      const started = Date.now();
+      const look = patientLook(leader);
+      let goal: number | null = null;
+      let lag = 0;
+      const reached = await pollUntil({ deadlineMs, everyMs: 50 }, async () => {
+        const leading = await look();
+        if (leading === null) {
+          return null;
+        }
+        goal ??= leading.position.offset;
+        const following = await facts(follower);
+        lag = goal - following.position.offset;
+        const sameHistory = following.position.id === leading.position.id;
+        return sameHistory && lag <= 0 ? goal : null;
+      });
+      if (reached === null) {
+        throw new FleetError(
+          'NotCaughtUp',
+          `${showEndpoint(follower)} is still ${lag} bytes behind ${showEndpoint(leader.endpoint)} after ${Math.round(deadlineMs / 1000)} s. ` +
+            'Both serve as before. Retry, or find out what slows the follower.',
+        );
+      }
+      return { offset: reached, waitedMs: Date.now() - started };
+    },
+  };
+}
+
+/** Before a follower is pointed at its leader: would the leader's backlog really do? @throws BacklogTooShort, FollowerUnfit */
+function requireCovered(
+  leading: ProcessFacts,
+  following: ProcessFacts,
+  leader: ForkBaseline,
+  follower: Endpoint,
+): void {
+  if (leading.role !== 'leader') {
+    throw new FleetError(
+      'LeaderUnfit',
+      `${showEndpoint(leader.endpoint)} does not lead: it follows another process itself. The follower was not pointed at it. See: redis-fleet status.`,
+    );
+  }
+  if (following.link?.synchronising === true) {
+    throw new FleetError(
+      'FollowerUnfit',
+      `${showEndpoint(follower)} is in the middle of a full synchronisation and has no position yet. Wait until that ended, then retry.`,
+    );
+  }
+  const verdict = coverage(leading, following.position);
+  if (!verdict.covered) {
+    throw new FleetError(
+      'BacklogTooShort',
+      `${showEndpoint(follower)} cannot continue from the backlog of its leader ${showEndpoint(leader.endpoint)}: ${verdict.why}. ` +
+        'It was not pointed at the leader, which did not fork. Abort this runbook and start it again: it will choose another way.',
+    );
+  }
+}
+
+function isSynchronised(facts: ProcessFacts, source: Endpoint): boolean {
+  return isPointedAt(facts, source) && facts.link?.up === true && !facts.link.synchronising && !facts.loading;
+}

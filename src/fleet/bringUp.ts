@@ -1,0 +1,252 @@
+/**
+ * How a follower gets its data. The ways are tried in the order of what spares the leader most, and the answer says
+ * why one was taken and why the ones before it were not.
+ */
+
+import { backlogNeeded, coverage, type Coverage } from './backlog.js';
+import type { DataFile, HostMemory, ProcessFacts, ReplicationPosition } from './facts.js';
+import { forkHeadroom, spendable } from './headroom.js';
+import { showSize } from './quantities.js';
+import { showEndpoint, type Endpoint } from './record.js';
+import { BRING_UP_WAYS, type BringUpWay } from './requests.js';
+
+/** A data file, or why there is none that can be used. */
+export type FileFinding =
+  { readonly found: true; readonly file: DataFile } | { readonly found: false; readonly why: string };
+
+/** What there is of the follower's process before anything is done. */
+export type FollowerProcess =
+  { readonly state: 'down' } | { readonly state: 'running'; readonly facts: ProcessFacts };
+
+/** Another follower of the same leader that could give its data. */
+export interface ChainSource {
+  readonly endpoint: Endpoint;
+  readonly facts: ProcessFacts;
+  readonly memory: HostMemory;
+}
+
+export interface BringUpFacts {
+  readonly leader: { readonly endpoint: Endpoint; readonly facts: ProcessFacts; readonly memory: HostMemory };
+  readonly follower: { readonly endpoint: Endpoint; readonly process: FollowerProcess };
+  readonly ownFile: FileFinding;
+  readonly backup: FileFinding;
+  readonly sources: readonly ChainSource[];
+  /** Bytes a second that the leader's replication stream grows by. */
+  readonly writeRate: number;
+  /** Only this way, when an engineer asked for it. */
+  readonly only?: BringUpWay;
+}
+
+export type ChosenWay =
+  | { readonly way: 'following' }
+  /** `running`: its process lives and holds the data in memory. */
+  | { readonly way: 'own-files'; readonly running: boolean; readonly backlogBytes: number }
+  | { readonly way: 'backup'; readonly file: string; readonly backlogBytes: number }
+  | { readonly way: 'chain'; readonly source: Endpoint; readonly backlogBytes: number }
+  | { readonly way: 'full' };
+
+export interface RejectedWay {
+  readonly way: BringUpWay;
+  readonly why: string;
+}
+
+export type BringUpChoice =
+  | {
+      readonly possible: true;
+      readonly chosen: ChosenWay;
+      readonly why: string;
+      readonly rejected: readonly RejectedWay[];
+    }
+  | { readonly possible: false; readonly rejected: readonly RejectedWay[] };
+
+type Verdict =
+  | { readonly usable: true; readonly chosen: ChosenWay; readonly why: string }
+  | { readonly usable: false; readonly why: string };
+
+export function chooseWay(facts: BringUpFacts): BringUpChoice {
+  const following = alreadyFollowing(facts);
+  if (following !== null) {
+    return { possible: true, chosen: { way: 'following' }, why: following, rejected: [] };
+  }
+  const rejected: RejectedWay[] = [];
+  for (const way of BRING_UP_WAYS) {
+    if (facts.only !== undefined && facts.only !== way) {
+      continue;
+    }
+    const verdict = judge(way, facts);
+    if (verdict.usable) {
+      return { possible: true, chosen: verdict.chosen, why: verdict.why, rejected };
+    }
+    rejected.push({ way, why: verdict.why });
+  }
+  return { possible: false, rejected };
+}
+
+function judge(way: BringUpWay, facts: BringUpFacts): Verdict {
+  switch (way) {
+    case 'own-files':
+      return judgeOwnFiles(facts);
+    case 'backup':
+      return judgeBackup(facts);
+    case 'chain':
+      return judgeChain(facts);
+    case 'full':
+      return judgeFull(facts);
+  }
+}
+
+function alreadyFollowing(facts: BringUpFacts): string | null {
+  const { process } = facts.follower;
+  const link = process.state === 'running' ? process.facts.link : null;
+  const { endpoint } = facts.leader;
+  return link !== null && link.up && link.address === endpoint.address && link.port === endpoint.port
+    ? `the follower is connected to its leader ${showEndpoint(endpoint)} already`
+    : null;
+}
+
+function judgeOwnFiles(facts: BringUpFacts): Verdict {
+  const { process } = facts.follower;
+  if (process.state === 'running' && process.facts.role === 'follower') {
+    const verdict = judgePosition(
+      facts,
+      process.facts.position,
+      'its process still runs, and',
+      process.facts.usedMemory,
+    );
+    return verdict.usable
+      ? {
+          usable: true,
+          chosen: { way: 'own-files', running: true, backlogBytes: verdict.backlogBytes },
+          why: verdict.why,
+        }
+      : verdict;
+  }
+  if (!facts.ownFile.found) {
+    return { usable: false, why: facts.ownFile.why };
+  }
+  const { file } = facts.ownFile;
+  const verdict = judgePosition(
+    facts,
+    file.header.position,
+    'the data file in its own directory',
+    file.bytes,
+  );
+  return verdict.usable
+    ? {
+        usable: true,
+        chosen: { way: 'own-files', running: false, backlogBytes: verdict.backlogBytes },
+        why: verdict.why,
+      }
+    : verdict;
+}
+
+function judgeBackup(facts: BringUpFacts): Verdict {
+  if (!facts.backup.found) {
+    return { usable: false, why: facts.backup.why };
+  }
+  const { file } = facts.backup;
+  const verdict = judgePosition(facts, file.header.position, `the backup ${file.path}`, file.bytes);
+  return verdict.usable
+    ? {
+        usable: true,
+        chosen: { way: 'backup', file: file.path, backlogBytes: verdict.backlogBytes },
+        why: verdict.why,
+      }
+    : verdict;
+}
+
+function judgeChain(facts: BringUpFacts): Verdict {
+  const refusals: string[] = [];
+  for (const source of facts.sources) {
+    const name = showEndpoint(source.endpoint);
+    const { link, loading, usedMemory } = source.facts;
+    if (link === null || !link.up || link.synchronising || loading) {
+      refusals.push(`${name} is not connected to the leader itself`);
+      continue;
+    }
+    const headroom = forkHeadroom(source.memory, usedMemory);
+    if (!headroom.fits) {
+      refusals.push(`a fork on ${name} needs ${showSize(headroom.short)} more memory than its host can give`);
+      continue;
+    }
+    const verdict = judgePosition(facts, source.facts.position, `the follower ${name}`, usedMemory);
+    if (verdict.usable) {
+      return {
+        usable: true,
+        chosen: { way: 'chain', source: source.endpoint, backlogBytes: verdict.backlogBytes },
+        why: `${verdict.why}; the fork is on that follower`,
+      };
+    }
+    refusals.push(verdict.why);
+  }
+  return {
+    usable: false,
+    why: refusals.length > 0 ? refusals.join('; ') : 'the database has no other follower to copy from',
+  };
+}
+
+function judgeFull(facts: BringUpFacts): Verdict {
+  const { endpoint, facts: leader, memory } = facts.leader;
+  const headroom = forkHeadroom(memory, leader.usedMemory);
+  return headroom.fits
+    ? {
+        usable: true,
+        chosen: { way: 'full' },
+        why: `nothing that spares the leader is possible, and a fork of ${showSize(leader.usedMemory)} fits on ${endpoint.host}, with ${showSize(headroom.left)} to spare`,
+      }
+    : {
+        usable: false,
+        why: `a fork of the leader could need ${showSize(leader.usedMemory)}, and ${endpoint.host} is ${showSize(headroom.short)} short of that`,
+      };
+}
+
+type PositionVerdict =
+  | { readonly usable: true; readonly why: string; readonly backlogBytes: number }
+  | { readonly usable: false; readonly why: string };
+
+/** Can the leader continue from `position`, and still when `bytes` of data have been copied and loaded? */
+function judgePosition(
+  facts: BringUpFacts,
+  position: ReplicationPosition | null,
+  subject: string,
+  bytes: number,
+): PositionVerdict {
+  const { leader } = facts;
+  const covered: Coverage = coverage(leader.facts, position);
+  if (!covered.covered) {
+    return { usable: false, why: `${subject}: ${covered.why}` };
+  }
+  const needed = backlogNeeded(covered.missing, facts.writeRate, secondsToLoad(bytes));
+  const growth = needed - leader.facts.backlog.size;
+  if (growth > spendable(leader.memory)) {
+    return {
+      usable: false,
+      why: `${subject}: while it is loaded the leader would need a backlog of ${showSize(needed)}, ${showSize(growth)} more than it has, which does not fit on ${leader.endpoint.host}`,
+    };
+  }
+  return {
+    usable: true,
+    backlogBytes: Math.max(needed, leader.facts.backlog.size),
+    why: `${subject} is ${showSize(covered.missing)} behind the leader, whose backlog covers that${
+      growth > 0 ? ` once it is widened to ${showSize(needed)}` : ''
+    }`,
+  };
+}
+
+/** Slow on purpose: Redis loads 100 MB and more a second on an idle machine, and less where it matters. */
+const LOAD_BYTES_PER_SECOND = 25 * 1024 * 1024;
+const FIXED_SECONDS = 10;
+
+function secondsToLoad(bytes: number): number {
+  return FIXED_SECONDS + bytes / LOAD_BYTES_PER_SECOND;
+}
+
+/** The refusal, for an engineer: every way with its reason, and what would make one possible. */
+export function explainImpossible(database: string, rejected: readonly RejectedWay[]): string {
+  const reasons = rejected.map(({ way, why }) => `${way}: ${why}`).join('. ');
+  return (
+    `No way to bring up a follower of ${database} is safe now, and nothing was changed. ${reasons}. ` +
+    `What would help: an RDB file of this database younger than the leader's backlog (--backup FILE), ` +
+    `more memory on the leader's host, or moving a database off it.`
+  );
+}

@@ -1,0 +1,94 @@
+/** Looks at everything that the choice of a way depends on, all at once. Changes nothing. */
+
+import type { Placement } from '../activities/contracts.js';
+import type { BringUpFacts, ChainSource, FileFinding, FollowerProcess } from '../fleet/bringUp.js';
+import type { DataFile } from '../fleet/facts.js';
+import { sameEndpoint, type Endpoint } from '../fleet/record.js';
+import type { BringUpFollowerRequest } from '../fleet/requests.js';
+import { control, onHost } from './activityOptions.js';
+import { failureKind, failureMessage } from './failures.js';
+
+/** Long enough to see a rate, short enough not to be felt. */
+const RATE_WINDOW_MS = 250;
+
+export async function lookAtBringUp(
+  { record, follower, followerHost, leaderHost }: Placement,
+  { database, backup, way }: BringUpFollowerRequest,
+): Promise<BringUpFacts> {
+  const { leader } = record;
+  const onFollowerHost = onHost(followerHost.name, `look at ${followerHost.name}`);
+  const [leaderFacts, leaderMemory, writeRate, process, ownFile, backupFile, sources] = await Promise.all([
+    control('look at the leader').inspect({ endpoint: leader }),
+    onHost(leaderHost.name, `memory of ${leaderHost.name}`).hostMemory(),
+    control('write rate of the leader').measureWriteRate({ leader, overMs: RATE_WINDOW_MS }),
+    lookAtProcess(follower, database),
+    findFile(onFollowerHost.readDataFile({ database }), 'there is no data file in its own directory'),
+    backup === undefined
+      ? { found: false as const, why: 'no backup was named' }
+      : findFile(onFollowerHost.readBackupFile({ file: backup.file }), `${backup.file} is not there`),
+    lookAtSources(otherFollowers(record.follower, record.extraFollowers ?? [], follower)),
+  ]);
+  return {
+    leader: { endpoint: leader, facts: leaderFacts, memory: leaderMemory },
+    follower: { endpoint: follower, process },
+    ownFile,
+    backup: backupFile,
+    sources,
+    writeRate,
+    ...(way === undefined ? {} : { only: way }),
+  };
+}
+
+async function lookAtProcess(follower: Endpoint, database: string): Promise<FollowerProcess> {
+  const seen = await onHost(follower.host, `process of ${database}`).hostProcess({ database });
+  if (seen?.state !== 'running') {
+    return { state: 'down' };
+  }
+  const facts = await control('look at the follower', { startToCloseTimeout: '30 minutes' }).awaitLoaded({
+    endpoint: follower,
+    deadlineMs: 1_800_000,
+  });
+  return { state: 'running', facts };
+}
+
+/** A file that is bad is a reason against a way, not a failure of the runbook. */
+async function findFile(reading: Promise<DataFile | null>, none: string): Promise<FileFinding> {
+  try {
+    const file = await reading;
+    return file === null ? { found: false, why: none } : { found: true, file };
+  } catch (error) {
+    const kind = failureKind(error);
+    if (kind === 'BadDataFile' || kind === 'NotFound') {
+      return { found: false, why: failureMessage(error) };
+    }
+    throw error;
+  }
+}
+
+function otherFollowers(recorded: Endpoint | null, extra: readonly Endpoint[], target: Endpoint): Endpoint[] {
+  return [...(recorded === null ? [] : [recorded]), ...extra].filter(
+    (endpoint) => !sameEndpoint(endpoint, target),
+  );
+}
+
+/** Followers that do not answer, or whose host does not, are no sources. */
+async function lookAtSources(endpoints: readonly Endpoint[]): Promise<ChainSource[]> {
+  const seen = await Promise.all(
+    endpoints.map(async (endpoint): Promise<ChainSource | null> => {
+      const observation = await control(`look at ${endpoint.host}`).observe({ endpoint });
+      if (!observation.reachable) {
+        return null;
+      }
+      try {
+        const memory = await onHost(endpoint.host, `memory of ${endpoint.host}`).hostMemory();
+        return { endpoint, facts: observation.facts, memory };
+      } catch (error) {
+        if (failureKind(error) === 'nobody serves') {
+          return null;
+        }
+        throw error;
+      }
+    }),
+  );
+  return seen.filter((source) => source !== null);
+}

@@ -1,0 +1,3 @@
+/** Every workflow type, by its name. */
+export { bringUpFollower } from './bringUpFollower.js';
+export { provisionServer } from './provisionServer.js';

@@ -1,0 +1,185 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { chooseWay, explainImpossible, type BringUpChoice, type ChosenWay } from '../../src/fleet/bringUp.js';
+import { forkHeadroom } from '../../src/fleet/headroom.js';
+import {
+  bringUpFacts,
+  chainSource,
+  dataFile,
+  FOREIGN_ID,
+  followerEndpoint,
+  full,
+  ID,
+  leaderEndpoint,
+  MiB,
+  processFacts,
+  roomy,
+  thirdEndpoint,
+} from './facts.js';
+
+const recent = { id: ID, offset: 9 * MiB };
+
+function chosen(choice: BringUpChoice): ChosenWay {
+  if (!choice.possible) {
+    throw new Error(`impossible: ${JSON.stringify(choice.rejected)}`);
+  }
+  return choice.chosen;
+}
+
+describe('the way that spares the leader most is taken', () => {
+  test('a follower that is connected already needs nothing', () => {
+    const facts = processFacts({
+      role: 'follower',
+      link: {
+        address: leaderEndpoint.address,
+        port: leaderEndpoint.port,
+        up: true,
+        synchronising: false,
+        offset: 1,
+      },
+    });
+    const choice = chooseWay(
+      bringUpFacts({ follower: { endpoint: followerEndpoint, process: { state: 'running', facts } } }),
+    );
+    expect(chosen(choice)).toEqual({ way: 'following' });
+  });
+
+  test('its own data file comes first, even where a backup and another follower exist', () => {
+    const choice = chooseWay(
+      bringUpFacts({
+        ownFile: { found: true, file: dataFile(recent) },
+        backup: { found: true, file: dataFile(recent, '/backup.rdb') },
+        sources: [chainSource()],
+      }),
+    );
+    expect(chosen(choice)).toMatchObject({ way: 'own-files', running: false });
+  });
+
+  test('a process that runs and follows nobody goes on from what it has in memory', () => {
+    const facts = processFacts({
+      role: 'follower',
+      position: recent,
+      link: { address: '127.0.0.1', port: 1, up: false, synchronising: false, offset: recent.offset },
+    });
+    const choice = chooseWay(
+      bringUpFacts({ follower: { endpoint: followerEndpoint, process: { state: 'running', facts } } }),
+    );
+    expect(chosen(choice)).toMatchObject({ way: 'own-files', running: true });
+  });
+
+  test('a file that fell out of the backlog is passed over for the backup, and the answer says why', () => {
+    const choice = chooseWay(
+      bringUpFacts({
+        ownFile: { found: true, file: dataFile({ id: ID, offset: 100 }) },
+        backup: { found: true, file: dataFile(recent, '/backup.rdb') },
+      }),
+    );
+    expect(chosen(choice)).toMatchObject({ way: 'backup', file: '/backup.rdb' });
+    expect(choice.rejected).toEqual([
+      { way: 'own-files', why: expect.stringContaining('bytes are gone') as string },
+    ]);
+  });
+
+  test('without a usable file another follower gives its data', () => {
+    const choice = chooseWay(
+      bringUpFacts({
+        backup: { found: true, file: dataFile({ id: FOREIGN_ID, offset: 5 }, '/foreign.rdb') },
+        sources: [chainSource()],
+      }),
+    );
+    expect(chosen(choice)).toMatchObject({ way: 'chain', source: thirdEndpoint });
+  });
+
+  test('another follower whose host is full, or that is not connected, gives nothing', () => {
+    const crowded = { ...chainSource(), memory: full };
+    const adrift = chainSource({ link: null });
+    const choice = chooseWay(bringUpFacts({ sources: [crowded, adrift] }));
+    expect(chosen(choice)).toEqual({ way: 'full' });
+    expect(choice.rejected.find(({ way }) => way === 'chain')?.why).toMatch(/more memory.*; .*not connected/);
+  });
+
+  test('where not even a fork of the leader fits, nothing is done and the answer says what would help', () => {
+    const choice = chooseWay(
+      bringUpFacts({ leader: { endpoint: leaderEndpoint, facts: processFacts(), memory: full } }),
+    );
+    expect(choice.possible).toBe(false);
+    const text = explainImpossible('sessions-00', choice.rejected);
+    expect(text).toContain('nothing was changed');
+    expect(text).toContain('--backup FILE');
+    expect(choice.rejected.map(({ way }) => way)).toEqual(['own-files', 'backup', 'chain', 'full']);
+  });
+
+  test('an engineer may ask for one way only, and gets that or a refusal', () => {
+    const base = { ownFile: { found: true as const, file: dataFile(recent) }, sources: [chainSource()] };
+    expect(chosen(chooseWay(bringUpFacts({ ...base, only: 'chain' })))).toMatchObject({ way: 'chain' });
+    expect(chooseWay(bringUpFacts({ ...base, only: 'backup' })).possible).toBe(false);
+  });
+});
+
+describe('the backlog is made wide enough before, not found too short after', () => {
+  test('a fast writer widens it', () => {
+    const choice = chooseWay(
+      bringUpFacts({ ownFile: { found: true, file: dataFile(recent) }, writeRate: 5 * MiB }),
+    );
+    const way = chosen(choice);
+    expect(way.way === 'own-files' && way.backlogBytes).toBeGreaterThan(100 * MiB);
+  });
+
+  test('where the wider one does not fit on the leader’s host, that way is refused', () => {
+    const choice = chooseWay(
+      bringUpFacts({
+        ownFile: { found: true, file: dataFile(recent) },
+        leader: { endpoint: leaderEndpoint, facts: processFacts(), memory: full },
+        writeRate: 50 * MiB,
+      }),
+    );
+    expect(choice.rejected[0]?.why).toMatch(/does not fit on redis-01-a/);
+  });
+
+  test('property: a chosen way never needs more of the leader’s host than it can spend', () => {
+    const arbitrary = fc.record({
+      available: fc.integer({ min: 0, max: 4096 }),
+      used: fc.integer({ min: 1, max: 2048 }),
+      rate: fc.nat(200),
+      offset: fc.nat(12),
+      hasFile: fc.boolean(),
+      hasSource: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(arbitrary, ({ available, used, rate, offset, hasFile, hasSource }) => {
+        const memory = { total: 4096 * MiB, available: available * MiB };
+        const leader = processFacts({ usedMemory: used * MiB });
+        const choice = chooseWay(
+          bringUpFacts({
+            leader: { endpoint: leaderEndpoint, facts: leader, memory },
+            ownFile: hasFile
+              ? { found: true, file: dataFile({ id: ID, offset: offset * MiB }) }
+              : { found: false, why: 'none' },
+            sources: hasSource ? [chainSource()] : [],
+            writeRate: rate * MiB,
+          }),
+        );
+        if (!choice.possible) {
+          expect(choice.rejected).toHaveLength(4);
+          return;
+        }
+        const way = choice.chosen;
+        if (way.way === 'full') {
+          expect(forkHeadroom(memory, leader.usedMemory).fits).toBe(true);
+        } else if (way.way !== 'following') {
+          const growth = way.backlogBytes - leader.backlog.size;
+          expect(growth).toBeLessThanOrEqual(Math.max(0, memory.available - memory.total * 0.05));
+        }
+      }),
+    );
+  });
+});
+
+describe('headroom of a fork', () => {
+  test('every page may be copied, and a twentieth of the host stays free', () => {
+    expect(forkHeadroom(roomy, 200 * MiB)).toMatchObject({ fits: true });
+    expect(forkHeadroom(full, 10 * MiB)).toMatchObject({ fits: false });
+    expect(forkHeadroom({ total: 1000, available: 150 }, 100)).toEqual({ fits: true, left: 0 });
+    expect(forkHeadroom({ total: 1000, available: 150 }, 101)).toEqual({ fits: false, short: 1 });
+  });
+});
