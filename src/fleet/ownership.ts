@@ -1,10 +1,14 @@
 /** Who may take what from whom. Pure; whether an owner still lives is asked of Temporal by whoever calls. */
 
 import type { Operation, Urgency } from './record.js';
-import { sameRun } from './recordChanges.js';
 
 /** Of the run that holds something: it runs, it ended, or Temporal knows nothing of it (any more). */
 export type OwnerState = 'running' | 'closed' | 'gone';
+
+/** Is `a` the very run that `b` is? A later run of the same workflow id is another owner. */
+export function sameRun(a: Operation, b: Operation): boolean {
+  return a.workflowId === b.workflowId && a.runId === b.runId;
+}
 
 const RANK: Readonly<Record<Urgency, number>> = { routine: 0, planned: 1, urgent: 2 };
 

@@ -6,6 +6,8 @@
 import type { ErrorKind } from './errors.js';
 import type { DatabaseRecord, Endpoint, Operation } from './record.js';
 import { sameEndpoint, showEndpoint } from './record.js';
+import { mayClaim, sameRun } from './ownership.js';
+import type { OwnerState } from './ownership.js';
 
 /** Who changes a record, and when (ISO 8601, UTC). */
 export interface Author {
@@ -21,33 +23,34 @@ export interface Refusal {
 /** `changed: false`: the record already is what was asked for, and need not be written. */
 export type Change = { readonly record: DatabaseRecord; readonly changed: boolean } | Refusal;
 
-/** Is `operation` the very run that `owner` is? A later run of the same workflow id is another owner. */
-export function sameRun(a: Operation, b: Operation): boolean {
-  return a.workflowId === b.workflowId && a.runId === b.runId;
-}
-
-/** A record of epoch 0: provisioning began, nobody leads yet. `existing` is what is there now. */
+/**
+ * A record of epoch 0: provisioning began, nobody leads yet. `existing` is what is there now; what a dead provisioning
+ * left at epoch 0 is taken over.
+ */
 export function createNew(
   existing: DatabaseRecord | null,
   wanted: { readonly database: string; readonly server: string; readonly leader: Endpoint },
   author: Author,
+  ownerState: OwnerState,
 ): Change {
-  if (existing === null) {
-    const { database, server, leader } = wanted;
-    return changed(
-      { database, server, epoch: 0, leader, follower: null, operation: author.operation },
-      author,
-    );
+  const { database, server, leader } = wanted;
+  const fresh = { database, server, epoch: 0, leader, follower: null, operation: author.operation };
+  if (existing === null) return changed(fresh, author);
+  if (existing.epoch > 0) {
+    return {
+      refused: 'RecordChanged',
+      why:
+        `Database ${existing.database} already has a record: epoch ${existing.epoch}, led by ${showEndpoint(existing.leader)}. ` +
+        'It was left as it is. Look with `redis-fleet status`.',
+    };
   }
-  const same = existing.server === wanted.server && sameEndpoint(existing.leader, wanted.leader);
-  const ours = existing.operation !== undefined && sameRun(existing.operation, author.operation);
-  if (existing.epoch === 0 && ours && same) return unchanged(existing);
-  return {
-    refused: 'RecordChanged',
-    why:
-      `Database ${existing.database} already has a record: epoch ${existing.epoch}, led by ${showEndpoint(existing.leader)}. ` +
-      'It was left as it is. Look with `redis-fleet status`.',
-  };
+  const verdict = mayClaim(`database ${database}`, existing.operation, author.operation, ownerState);
+  if (!verdict.may) return { refused: 'DatabaseOwned', why: verdict.why };
+  const same = existing.server === server && sameEndpoint(existing.leader, leader);
+  if (verdict.how === 'own' && same) return unchanged(existing);
+  const since =
+    verdict.how === 'own' && existing.operation ? existing.operation.since : author.operation.since;
+  return changed({ ...existing, ...fresh, operation: { ...author.operation, since } }, author);
 }
 
 /** Epoch 0 → 1: the database has its first leader and follower. */
@@ -92,9 +95,35 @@ export function addExtraFollower(
   if (refusal) return refusal;
   if (sameEndpoint(record.leader, wanted.follower)) return leads(record, wanted.follower);
   const extras = record.extraFollowers ?? [];
-  const known = record.follower === null ? extras : [record.follower, ...extras];
+  const known = [...followersOf(record.follower), ...extras];
   if (known.some((follower) => sameEndpoint(follower, wanted.follower))) return unchanged(record);
   return changed({ ...record, extraFollowers: [...extras, wanted.follower] }, author);
+}
+
+/** The followers as they were before this runbook changed them: undoes setFollower and addExtraFollower. */
+export function restoreFollowers(
+  record: DatabaseRecord,
+  wanted: {
+    readonly epoch: number;
+    readonly follower: Endpoint | null;
+    readonly extraFollowers: readonly Endpoint[];
+  },
+  author: Author,
+): Change {
+  const refusal =
+    notOwned(record, author) ??
+    notAtEpoch(record, wanted.epoch) ??
+    (wanted.follower === null ? null : sameHost(record, record.leader, wanted.follower));
+  if (refusal) return refusal;
+  const { extraFollowers = [], ...rest } = record;
+  if (
+    sameList(followersOf(record.follower), followersOf(wanted.follower)) &&
+    sameList(extraFollowers, wanted.extraFollowers)
+  ) {
+    return unchanged(record);
+  }
+  const extras = wanted.extraFollowers.length === 0 ? {} : { extraFollowers: wanted.extraFollowers };
+  return changed({ ...rest, follower: wanted.follower, ...extras }, author);
 }
 
 /**
@@ -113,8 +142,7 @@ export function changeLeader(
   if (record.epoch === wanted.epoch + 1 && sameEndpoint(record.leader, wanted.leader))
     return unchanged(record);
   if (record.epoch !== wanted.epoch) return otherEpoch(record, wanted.epoch);
-  const extras = record.extraFollowers ?? [];
-  const known = record.follower === null ? extras : [record.follower, ...extras];
+  const known = [...followersOf(record.follower), ...(record.extraFollowers ?? [])];
   if (!known.some((follower) => sameEndpoint(follower, wanted.leader))) {
     return {
       refused: 'FollowerUnfit',
@@ -123,8 +151,7 @@ export function changeLeader(
         `The leader is still ${showEndpoint(record.leader)}.`,
     };
   }
-  const followers = wanted.follower === null ? [] : [wanted.follower];
-  const rest = withoutExtras(record, [wanted.leader, ...followers]);
+  const rest = withoutExtras(record, [wanted.leader, ...followersOf(wanted.follower)]);
   return changed(
     { ...rest, epoch: record.epoch + 1, leader: wanted.leader, follower: wanted.follower },
     author,
@@ -145,6 +172,13 @@ export function claim(record: DatabaseRecord, author: Author): Change {
 export function release(record: DatabaseRecord, author: Author): Change {
   const { operation: owner, ...free } = record;
   return owner && sameRun(owner, author.operation) ? changed(free, author) : unchanged(record);
+}
+
+/** A claim that did not come to its end is taken back: `owner` has the record again. */
+export function handBack(record: DatabaseRecord, owner: Operation | undefined, author: Author): Change {
+  const released = release(record, author);
+  if ('refused' in released || !released.changed || owner === undefined) return released;
+  return { ...released, record: { ...released.record, operation: owner } };
 }
 
 /** null: `author` owns the record. The refusal names who does. */
@@ -191,6 +225,20 @@ function leads(record: DatabaseRecord, follower: Endpoint): Refusal {
     refused: 'InvalidRequest',
     why: `${showEndpoint(follower)} is on the host that leads database ${record.database}: its follower must be on another host.`,
   };
+}
+
+function followersOf(follower: Endpoint | null): readonly Endpoint[] {
+  return follower === null ? [] : [follower];
+}
+
+function sameList(a: readonly Endpoint[], b: readonly Endpoint[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every((endpoint, at) => {
+      const other = b[at];
+      return other !== undefined && sameEndpoint(endpoint, other);
+    })
+  );
 }
 
 /** The record without these among its extra followers. */

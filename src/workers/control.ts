@@ -1,0 +1,180 @@
+/** The control worker: runs the workflows, and the activities that need only the network. */
+
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Client } from '@temporalio/client';
+import type { DataConverter } from '@temporalio/common';
+import { Worker } from '@temporalio/worker';
+import type { ActivityInterceptorsFactory, NativeConnection, WorkflowBundleOption } from '@temporalio/worker';
+import { askTemporal } from '../activities/owner.js';
+import { recordActivities } from '../activities/records.js';
+import { redisActivities } from '../activities/redis.js';
+import { requestActivities } from '../activities/requests.js';
+import type { ControlActivities } from '../activities/contracts.js';
+import { awaitConsul, consulFromEnvironment } from '../connections/consul.js';
+import type { FleetConsul } from '../connections/consul.js';
+import { readCredentials } from '../connections/credentials.js';
+import { readFleetFile } from '../connections/fleetFile.js';
+import { createLog } from '../connections/log.js';
+import type { Log } from '../connections/log.js';
+import { patiently } from '../connections/patience.js';
+import { ensureSearchAttributes } from '../connections/searchAttributes.js';
+import { connectTemporalWorker } from '../connections/temporal.js';
+import { FleetError, messageOf } from '../fleet/errors.js';
+import { CONTROL_QUEUE } from '../fleet/names.js';
+import { recordStore } from '../records/databases.js';
+import { fleetStore } from '../records/fleet.js';
+import { permitStore } from '../records/permits.js';
+import { HEARTBEAT_THROTTLE, activityInterceptors } from './activityInterceptors.js';
+import { installRuntime } from './runtime.js';
+
+/** Running activities may finish in this time; then they are cancelled, and go on in another worker. */
+export const SHUTDOWN_GRACE = '10s';
+/** What does not even obey its cancellation is left behind. */
+export const SHUTDOWN_FORCE = '20s';
+
+/** A workflow outside the cache is replayed from its history when it moves on: runbooks mostly wait. */
+const MAX_CACHED_WORKFLOWS = 200;
+const MAX_ACTIVITIES = 100;
+
+export interface ControlWorkerOptions {
+  readonly env: NodeJS.ProcessEnv;
+  /** Aborted: it finishes or hands back what it holds, and returns. */
+  readonly signal?: AbortSignal;
+  /** Default: REDIS_FLEET_FILE. */
+  readonly fleetFile?: string;
+  readonly log?: Log;
+  /** Default: what `scripts/build` made. */
+  readonly workflowBundle?: WorkflowBundleOption;
+  /** Run inside ours. */
+  readonly interceptors?: readonly ActivityInterceptorsFactory[];
+  readonly dataConverter?: DataConverter;
+  /** Called once it polls. */
+  readonly onReady?: () => void;
+}
+
+/**
+ * Runs until `signal` aborts. While Temporal or Consul is away at the start it waits, saying so.
+ * @throws FleetError for what waiting does not mend: credentials, settings, the fleet file
+ */
+export async function runControlWorker(options: ControlWorkerOptions): Promise<void> {
+  const { env, signal, log = createLog('worker', env) } = options;
+  const { name: fleetName } = await readFleetFile(env, options.fleetFile);
+  const credentials = readCredentials(env);
+  const workflowBundle = options.workflowBundle ?? builtBundle();
+  installRuntime(log);
+
+  const patient = { patience: 'forever', log, signal } as const;
+  const consul = consulFromEnvironment(env);
+  try {
+    await awaitConsul(consul, patient);
+    const { connection, namespace } = await connectTemporalWorker(env, patient);
+    try {
+      await addSearchAttributes(connection, namespace, patient);
+      const client = new Client({ connection, namespace, ...converter(options) });
+      const activities: ControlActivities = {
+        ...requestActivities({ fleetName }),
+        ...recordActivities({ ...stores(consul, fleetName), fleetName, askOwnerState: askTemporal(client) }),
+        ...redisActivities({ credentials }),
+      };
+      const worker = await Worker.create({
+        connection,
+        namespace,
+        taskQueue: CONTROL_QUEUE,
+        workflowBundle,
+        activities,
+        ...converter(options),
+        interceptors: { activity: [activityInterceptors, ...(options.interceptors ?? [])] },
+        reuseV8Context: true,
+        maxCachedWorkflows: MAX_CACHED_WORKFLOWS,
+        maxConcurrentActivityTaskExecutions: MAX_ACTIVITIES,
+        shutdownGraceTime: SHUTDOWN_GRACE,
+        shutdownForceTime: SHUTDOWN_FORCE,
+        maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,
+      });
+      await runUntil(worker, signal, () => {
+        log.info(
+          { namespace, fleet: fleetName },
+          `Worker for fleet ${fleetName} polls task queue ${CONTROL_QUEUE}.`,
+        );
+        options.onReady?.();
+      });
+      log.info('Worker stopped; what it could not finish goes on in another worker.');
+    } finally {
+      await connection.close();
+    }
+  } catch (error) {
+    // Told to stop while it waited: that is no failure.
+    if (signal?.aborted && !(error instanceof FleetError)) return;
+    throw error;
+  } finally {
+    consul.close();
+  }
+}
+
+/** Runs a worker until the signal aborts and it has drained. Shared with the host agent. */
+export async function runUntil(
+  worker: Worker,
+  signal: AbortSignal | undefined,
+  onRun: () => void,
+): Promise<void> {
+  const stop = (): void => {
+    if (worker.getState() === 'RUNNING') worker.shutdown();
+  };
+  const running = worker.run();
+  signal?.addEventListener('abort', stop, { once: true });
+  if (signal?.aborted) stop();
+  else onRun();
+  try {
+    await running;
+  } catch (error) {
+    throw new FleetError(
+      'Unreachable',
+      `The worker had to stop: ${messageOf(error)}. What it held goes on in another worker.`,
+      {
+        cause: error,
+      },
+    );
+  } finally {
+    signal?.removeEventListener('abort', stop);
+  }
+}
+
+function converter({ dataConverter }: ControlWorkerOptions): { dataConverter?: DataConverter } {
+  return dataConverter ? { dataConverter } : {};
+}
+
+function stores(consul: FleetConsul, fleet: string) {
+  return {
+    records: recordStore(consul, fleet),
+    permits: permitStore(consul, fleet),
+    fleet: fleetStore(consul, fleet),
+  };
+}
+
+async function addSearchAttributes(
+  connection: NativeConnection,
+  namespace: string,
+  patient: { readonly patience: 'forever'; readonly log: Log; readonly signal: AbortSignal | undefined },
+): Promise<void> {
+  try {
+    await patiently(() => ensureSearchAttributes(connection, namespace), patient);
+  } catch (error) {
+    // Somebody else may have added them: runbooks will tell.
+    if (!(error instanceof FleetError) || error.kind !== 'WrongCredentials') throw error;
+    patient.log.warn(error.message);
+  }
+}
+
+/** dist/workflow-bundle.js, seen from dist/workers/ and, in development, from src/workers/. */
+function builtBundle(): WorkflowBundleOption {
+  const places = ['../workflow-bundle.js', '../../dist/workflow-bundle.js'];
+  const found = places
+    .map((place) => fileURLToPath(new URL(place, import.meta.url)))
+    .find((file) => existsSync(file));
+  if (found) return { codePath: found };
+  throw new FleetError(
+    'NotFound',
+    'The workflow bundle was not built yet: run `scripts/build`, then start the worker again.',
+  );
+}
