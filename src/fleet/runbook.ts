@@ -29,8 +29,20 @@ export type Approvals = Readonly<Record<string, ControlArgument>>;
 export type StepProgress =
   | { readonly state: 'pending' }
   | { readonly state: 'running'; readonly attempt: number }
-  | { readonly state: 'waiting for approval'; readonly danger: string }
-  | { readonly state: 'stuck'; readonly attempt: number; readonly problem: string; readonly kind: string | null }
+  | {
+      readonly state: 'waiting for approval';
+      readonly danger: string;
+      /** What skipping it would mean; null: it cannot be skipped. */
+      readonly skip: string | null;
+    }
+  | {
+      readonly state: 'stuck';
+      readonly attempt: number;
+      readonly problem: string;
+      readonly kind: string | null;
+      /** What skipping it would mean; null: it cannot be skipped. */
+      readonly skip: string | null;
+    }
   | { readonly state: 'done' }
   | { readonly state: 'skipped'; readonly by: string; readonly reason: string }
   | { readonly state: 'stopped'; readonly why: string }

@@ -1,0 +1,107 @@
+/** What the Temporal UI shows as a runbook's current details: short Markdown with the exact next commands. Pure. */
+
+import type { ControlMessage, RunbookState, StepRecord } from './runbook.js';
+import { effect, nextMove, waitingStep } from './runbookMoves.js';
+import { cut, shellWord, tableCell } from './runbookText.js';
+
+const LONGEST_CELL = 300;
+
+export function runbookDetails(state: RunbookState, namespace = 'default'): string {
+  const lines = [`### ${state.title}`, '', `**${headline(state)}**`];
+  if (state.steps.length > 0) lines.push('', ...table(state.steps));
+  const next = nextMove(state);
+  const step = waitingStep(state);
+  if (next !== null && step !== null) {
+    lines.push('', next.waitsFor, '', 'To move it on:');
+    for (const message of next.messages) {
+      lines.push('', `**${message}** ${effect(message, step)}:`, ...commands(state, message, namespace));
+    }
+  } else if (state.status === 'running') {
+    lines.push('', 'To stop it and undo what was done:', ...commands(state, 'abort', namespace));
+  }
+  if (state.notes.length > 0)
+    lines.push('', 'Notes:', '', ...state.notes.map((note) => `- ${tableCell(note)}`));
+  if (state.decisions.length > 0) lines.push('', 'Decisions:', '', ...state.decisions.map(decisionLine));
+  return `${lines.join('\n')}\n`;
+}
+
+/** The same control message by Temporal's own tool. */
+export function temporalCommand(workflowId: string, message: ControlMessage, namespace = 'default'): string {
+  const where = namespace === 'default' ? '' : ` --namespace ${shellWord(namespace)}`;
+  const input = shellWord(JSON.stringify({ by: 'you', reason: 'why' }));
+  return `temporal workflow update execute${where} --workflow-id ${shellWord(workflowId)} --name ${message} --input ${input}`;
+}
+
+/** The same control message by ours. */
+export function fleetCommand(workflowId: string, message: ControlMessage): string {
+  return `redis-fleet runbook ${message} ${shellWord(workflowId)} --reason 'why'`;
+}
+
+function commands(state: RunbookState, message: ControlMessage, namespace: string): string[] {
+  const { workflowId } = state;
+  return ['```sh', temporalCommand(workflowId, message, namespace), fleetCommand(workflowId, message), '```'];
+}
+
+function headline(state: RunbookState): string {
+  switch (state.status) {
+    case 'running':
+      return 'Running';
+    case 'waiting':
+      return 'Waiting for approval';
+    case 'stuck':
+      return 'Stuck: it keeps all it has, and waits for a person';
+    case 'aborting':
+      return 'Undoing what was done, newest first';
+    case 'done':
+      return 'Ended';
+  }
+}
+
+function table(steps: readonly StepRecord[]): string[] {
+  return [
+    '| step | state | since (UTC) | what it does, or waits for |',
+    '|---|---|---|---|',
+    ...steps.map((step) => {
+      const cells = [step.name, stateOf(step), step.since === null ? '' : clock(step.since), remark(step)];
+      return `| ${cells.map((cell) => tableCell(cut(cell, LONGEST_CELL))).join(' | ')} |`;
+    }),
+  ];
+}
+
+function stateOf({ progress, seconds }: StepRecord): string {
+  if (progress.state === 'running' && progress.attempt > 1) return `running, attempt ${progress.attempt}`;
+  if (progress.state === 'done' && seconds !== null) return `done in ${seconds.toFixed(1)} s`;
+  return progress.state;
+}
+
+function remark({ does, progress }: StepRecord): string {
+  switch (progress.state) {
+    case 'waiting for approval':
+      return progress.danger;
+    case 'stuck':
+    case 'undo stuck':
+      return progress.problem;
+    case 'skipped':
+      return `${does} Skipped by ${progress.by}: ${progress.reason}`;
+    case 'stopped':
+    case 'not undone':
+      return progress.why;
+    case 'pending':
+    case 'running':
+    case 'done':
+    case 'undoing':
+    case 'undone':
+      return does;
+  }
+}
+
+function decisionLine(decision: RunbookState['decisions'][number]): string {
+  const about = decision.step === null ? '' : ` of "${decision.step}"`;
+  const refused = decision.refused === undefined ? '' : ` (refused: ${decision.refused})`;
+  return `- ${tableCell(`${clock(decision.at)} ${decision.message}${about} by ${decision.by}: ${decision.reason}${refused}`)}`;
+}
+
+/** `2025-01-31T12:00:00.000Z` → `2025-01-31 12:00:00` */
+function clock(iso: string): string {
+  return iso.slice(0, 19).replace('T', ' ');
+}
