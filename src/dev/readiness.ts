@@ -1,0 +1,52 @@
+/** When a part of `redis-fleet dev` answers. Each waits until `deadlineMs`, and stops early when `signal` aborts. */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client } from '@temporalio/client';
+import { FleetError, messageOf } from '../fleet/errors.js';
+
+export interface ReadyOptions {
+  /** Ends the sentence "… did not come up within 60 s". */
+  readonly what: string;
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal;
+  /** The last lines of its log. */
+  readonly lastWords: () => string;
+}
+
+/** Tries until `attempt` returns true. @throws Unreachable */
+export async function awaitReady(
+  attempt: () => Promise<boolean>,
+  { what, deadlineMs, signal, lastWords }: ReadyOptions,
+): Promise<void> {
+  const deadline = performance.now() + deadlineMs;
+  for (;;) {
+    signal.throwIfAborted();
+    let trouble = '';
+    try {
+      if (await attempt()) return;
+    } catch (error) {
+      trouble = `: ${messageOf(error)}`;
+    }
+    if (performance.now() >= deadline) {
+      throw new FleetError(
+        'Unreachable',
+        `${what} did not come up within ${deadlineMs / 1000} s${trouble}\nThe last lines of its log:\n${lastWords()}`,
+      );
+    }
+    await sleep(50, undefined, { signal });
+  }
+}
+
+type QueueType = NonNullable<Parameters<Client['workflowService']['describeTaskQueue']>[0]['taskQueueType']>;
+/** `TASK_QUEUE_TYPE_ACTIVITY` of Temporal's API. */
+const ACTIVITY_QUEUE = 2 as QueueType;
+
+/** Whether a worker polls a queue. Hosts' queues have activities only. */
+export async function isServed(client: Client, queue: string): Promise<boolean> {
+  const answer = await client.workflowService.describeTaskQueue({
+    namespace: client.options.namespace,
+    taskQueue: { name: queue },
+    taskQueueType: ACTIVITY_QUEUE,
+  });
+  return answer.pollers.length > 0;
+}

@@ -1,0 +1,279 @@
+/** The life of one `redis-fleet dev`: the order in which its parts start, and the order in which they stop. */
+
+import { rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Client } from '@temporalio/client';
+import { awaitConsul, consulFromEnvironment } from '../connections/consul.js';
+import type { FleetConsul } from '../connections/consul.js';
+import type { Credentials } from '../connections/credentials.js';
+import { connectTemporalClient } from '../connections/temporal.js';
+import { FleetError } from '../fleet/errors.js';
+import type { Fleet } from '../fleet/fleet.js';
+import { CONTROL_QUEUE, hostQueue } from '../fleet/names.js';
+import { redisServerProgram } from '../host/settings.js';
+import { findBinary, ownCommand } from './binaries.js';
+import { SupervisedChild } from './child.js';
+import { runToEnd } from './command.js';
+import { consulCommand } from './consulAgent.js';
+import { envFileText, ownCredentials, rememberedPorts, writePrivate } from './dataDirectory.js';
+import type { DataDirectory } from './dataDirectory.js';
+import { endLeftovers } from './leftovers.js';
+import { choosePorts } from './ports.js';
+import type { DevPorts } from './ports.js';
+import { awaitReady, isServed } from './readiness.js';
+import { Reaper } from './reaper.js';
+import { DevRedis } from './redisProcesses.js';
+import { resumeRedis } from './resume.js';
+import type { DevChild, DevFleet, DevOptions } from './startDev.js';
+import { temporalCommand } from './temporalServer.js';
+
+const READY_WITHIN_MS = 60_000;
+/** A worker or an agent hands back what it holds. */
+const STOP_WITHIN_MS = 15_000;
+/** Temporal's server drains for 15 s in which nobody asks it anything; its database survives a kill. */
+const TEMPORAL_STOP_WITHIN_MS = 500;
+const CONSUL_STOP_WITHIN_MS = 5_000;
+
+export class RunningDev implements DevFleet {
+  readonly credentials: Credentials;
+  readonly #options: DevOptions & { readonly address: string };
+  readonly #unlock: () => void;
+  readonly #stopping = new AbortController();
+  readonly #signal: AbortSignal;
+  readonly #redis: DevRedis;
+  #children: SupervisedChild[] = [];
+  #reaper: Reaper | null = null;
+  #ports: DevPorts | null = null;
+  #temporal: Client | null = null;
+  #consul: FleetConsul | null = null;
+  #stopped: Promise<void> | null = null;
+
+  constructor(
+    options: DevOptions & { readonly address: string },
+    readonly fleet: Fleet,
+    readonly data: DataDirectory,
+    unlock: () => void,
+  ) {
+    this.#options = options;
+    this.#unlock = unlock;
+    const signals = [this.#stopping.signal, ...(options.signal ? [options.signal] : [])];
+    this.#signal = AbortSignal.any(signals);
+    const env = options.env ?? process.env;
+    this.credentials = ownCredentials(data.credentials);
+    this.#redis = new DevRedis(fleet, data, this.credentials, redisServerProgram(env));
+  }
+
+  get env(): Readonly<Record<string, string>> {
+    return {
+      TEMPORAL_ADDRESS: this.addresses.temporal,
+      TEMPORAL_NAMESPACE: 'default',
+      CONSUL_HTTP_ADDR: this.addresses.consul,
+      REDIS_FLEET_FILE: this.#options.file,
+      REDIS_FLEET_CREDENTIALS: this.data.credentials,
+    };
+  }
+
+  get addresses(): DevFleet['addresses'] {
+    const ports = this.#chosenPorts();
+    const at = (port: number): string => `${this.#options.address}:${port}`;
+    return {
+      temporal: at(ports.temporal),
+      temporalUi: `http://${at(ports.temporalUi)}`,
+      consul: at(ports.consul),
+      consulUi: `http://${at(ports.consul)}/ui`,
+      consulDns: at(ports.consulDns),
+    };
+  }
+
+  get temporal(): Client {
+    if (!this.#temporal) throw notStarted();
+    return this.#temporal;
+  }
+
+  get consul(): FleetConsul {
+    if (!this.#consul) throw notStarted();
+    return this.#consul;
+  }
+
+  async start(): Promise<void> {
+    const leftovers = await endLeftovers(this.data.pids);
+    if (leftovers.length > 0) {
+      this.#tell(`ended what a run that was killed had left: ${leftovers.join(', ')}`);
+    }
+    this.#ports = await choosePorts(
+      this.#options.address,
+      this.#options.ports ?? {},
+      rememberedPorts(this.data.ports),
+    );
+    writeFileSync(this.data.ports, `${JSON.stringify(this.#ports)}\n`);
+    writePrivate(this.data.env, envFileText(this.env));
+    const hosts = this.#options.ephemeral === true ? this.data.hosts : null;
+    const remove = this.#options.ephemeral === true ? this.data.root : null;
+    this.#reaper = new Reaper({ pids: this.data.pids, hosts, remove });
+    await this.#startSystems();
+    // Before anything that could act on Redis: a runbook that was under way shall find its processes.
+    for (const line of await resumeRedis(this.#redis, this.consul, this.fleet.name, this.#signal))
+      this.#tell(line);
+    await this.#startWorkers();
+    if (this.#options.apply) await this.apply();
+  }
+
+  async apply(): Promise<void> {
+    const code = await this.run('apply', this.#options.file);
+    this.#signal.throwIfAborted();
+    if (code === 0) return;
+    throw new FleetError(
+      'InvalidRequest',
+      `\`redis-fleet apply\` ended with exit code ${code}: not everything is provisioned. Look at ` +
+        `${this.addresses.temporalUi} and at the logs in ${this.data.logs}.`,
+    );
+  }
+
+  run(...parameters: string[]): Promise<number> {
+    return runToEnd(
+      [...ownCommand(), ...parameters],
+      this.#childEnvironment(),
+      (line) => this.#tell(line),
+      this.#signal,
+    );
+  }
+
+  pidOf(name: DevChild): number | null {
+    return this.#child(name).pid;
+  }
+
+  kill(name: DevChild): Promise<number> {
+    return this.#child(name).kill();
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #startSystems(): Promise<void> {
+    const { address } = this.#options;
+    const env = this.#options.env ?? process.env;
+    const folder = (name: string): string => path.join(this.data.root, name);
+    const consul = findBinary('consul', env);
+    const temporal = findBinary('temporal', env);
+    findBinary('redis-server', env);
+    const ports = this.#chosenPorts();
+    const systems = [
+      this.#spawn('consul', consulCommand(consul, folder('consul'), address, ports), {
+        stopWithinMs: CONSUL_STOP_WITHIN_MS,
+      }),
+      this.#spawn('temporal', temporalCommand(temporal, folder('temporal'), address, ports), {
+        stopWithinMs: TEMPORAL_STOP_WITHIN_MS,
+        killIsUsual: true,
+      }),
+    ] as const;
+    const connected = consulFromEnvironment(this.env);
+    this.#consul = connected;
+    await Promise.all([
+      awaitReady(async () => {
+        await awaitConsul(connected, { patience: 'none' });
+        return true;
+      }, this.#readiness(systems[0])),
+      awaitReady(async () => {
+        this.#temporal ??= await connectTemporalClient(this.env, { patience: 'none' });
+        await this.#temporal.workflowService.describeNamespace({ namespace: 'default' });
+        return true;
+      }, this.#readiness(systems[1])),
+    ]);
+  }
+
+  async #startWorkers(): Promise<void> {
+    const own = ownCommand();
+    const hosts = this.fleet.servers.flatMap((server) => server.hosts);
+    const workers = [
+      { child: this.#spawn('worker', [...own, 'worker']), queue: CONTROL_QUEUE },
+      ...hosts.map((host) => ({
+        child: this.#spawn(`agent:${host.name}`, [
+          ...own,
+          ...['agent', '--host', host.name, '--data', this.data.host(host.name)],
+        ]),
+        queue: hostQueue(host.name),
+      })),
+    ];
+    await Promise.all(
+      workers.map(({ child, queue }) =>
+        awaitReady(() => isServed(this.temporal, queue), this.#readiness(child)),
+      ),
+    );
+  }
+
+  /** First who may act on Redis, then Redis, then what they all talk to. */
+  async #stop(): Promise<void> {
+    this.#stopping.abort(new FleetError('InvalidRequest', 'This `redis-fleet dev` is stopping.'));
+    const systems = this.#children.filter((child) => child.name === 'consul' || child.name === 'temporal');
+    const workers = this.#children.filter((child) => !systems.includes(child));
+    await Promise.all(workers.map((child) => child.stop()));
+    if (this.#options.ephemeral === true) await this.#redis.kill();
+    else for (const line of await this.#redis.stop()) this.#tell(line);
+    await this.#temporal?.connection.close();
+    await Promise.all(systems.map((child) => child.stop()));
+    this.#consul?.close();
+    this.#reaper?.dismiss();
+    if (this.#options.ephemeral === true) rmSync(this.data.root, { recursive: true, force: true });
+    else this.#unlock();
+  }
+
+  #spawn(
+    name: DevChild,
+    command: readonly [string, ...string[]],
+    how: { stopWithinMs: number; killIsUsual?: boolean } = { stopWithinMs: STOP_WITHIN_MS },
+  ): SupervisedChild {
+    // A part of the name that is a path would leave the folder.
+    const file = name.replaceAll(/[^\w.-]/g, '-');
+    const child = new SupervisedChild({
+      name,
+      command,
+      env: this.#childEnvironment(),
+      logFile: path.join(this.data.logs, `${file}.log`),
+      pidFile: path.join(this.data.pids, `${file}.pid`),
+      tell: (line) => this.#tell(line),
+      ...how,
+    });
+    this.#children.push(child);
+    child.start();
+    return child;
+  }
+
+  /** Ours, and nothing that points at somebody's production. */
+  #childEnvironment(): NodeJS.ProcessEnv {
+    const given = Object.entries(this.#options.env ?? process.env).filter(
+      ([name]) => !/^(TEMPORAL|CONSUL)_/.test(name),
+    );
+    return { ...Object.fromEntries(given), ...this.env, TEMPORAL_CONFIG_FILE: '/dev/null' };
+  }
+
+  #readiness(child: SupervisedChild): Parameters<typeof awaitReady>[1] {
+    return {
+      what: child.name,
+      deadlineMs: READY_WITHIN_MS,
+      signal: this.#signal,
+      lastWords: () => child.lastWords(),
+    };
+  }
+
+  #child(name: DevChild): SupervisedChild {
+    const child = this.#children.find((one) => one.name === name);
+    if (child) return child;
+    const names = this.#children.map((one) => one.name).join(', ');
+    throw new FleetError('NotFound', `There is no ${name} here: it is one of ${names}.`);
+  }
+
+  #chosenPorts(): DevPorts {
+    if (!this.#ports) throw notStarted();
+    return this.#ports;
+  }
+
+  #tell(line: string): void {
+    this.#options.tell?.(line);
+  }
+}
+
+function notStarted(): FleetError {
+  return new FleetError('InvalidRequest', 'This `redis-fleet dev` has not started yet.');
+}

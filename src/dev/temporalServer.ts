@@ -1,0 +1,28 @@
+/** Temporal's development server, with its data on disk and the fleet's search attributes. */
+
+import { mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { SEARCH_ATTRIBUTES } from '../fleet/names.js';
+import type { DevPorts } from './ports.js';
+
+const TEMPORAL_TYPES = { KEYWORD: 'Keyword', KEYWORD_LIST: 'KeywordList' } as const;
+
+export function temporalCommand(
+  binary: string,
+  folder: string,
+  address: string,
+  ports: DevPorts,
+): readonly [string, ...string[]] {
+  mkdirSync(folder, { recursive: true });
+  const attributes = Object.entries(SEARCH_ATTRIBUTES).flatMap(([name, type]) => [
+    '--search-attribute',
+    `${name}=${TEMPORAL_TYPES[type]}`,
+  ]);
+  return [
+    binary,
+    ...['server', 'start-dev', '--ip', address, '--port', String(ports.temporal)],
+    ...['--ui-ip', address, '--ui-port', String(ports.temporalUi)],
+    ...['--db-filename', path.join(folder, 'temporal.db'), '--log-level', 'warn'],
+    ...attributes,
+  ];
+}
