@@ -1,0 +1,91 @@
+/** What runs beside Redis: starting, stopping and seeding the processes of one host. */
+
+import { FleetError } from '../fleet/errors.js';
+import type { DataFile } from '../fleet/facts.js';
+import { checkHost } from '../host/checkHost.js';
+import { forgetPrevious, placeCopy, placeEmpty, restorePrevious, setAside } from '../host/dataFiles.js';
+import { exclusiveByDatabase } from '../host/exclusive.js';
+import { inspectDataFile } from '../host/inspectDataFile.js';
+import { readDescription } from '../host/layout.js';
+import type { RedisProcesses } from '../host/processes.js';
+import { readHostMemory } from '../host/resources.js';
+import type { HostSettings } from '../host/settings.js';
+import type { HostActivities } from './contracts.js';
+
+export interface HostActivityDependencies {
+  readonly settings: HostSettings;
+  readonly processes: RedisProcesses;
+  /** The running activity's cancellation. */
+  readonly currentSignal?: () => AbortSignal | undefined;
+  /** Called after a process was started, stopped or removed. */
+  readonly onChange?: (database: string) => void;
+}
+
+export function hostActivities(dependencies: HostActivityDependencies): HostActivities {
+  const { settings, processes } = dependencies;
+  const exclusive = exclusiveByDatabase();
+  const signal = (): AbortSignal | undefined => dependencies.currentSignal?.();
+
+  async function changing<T>(database: string, change: () => Promise<T>): Promise<T> {
+    return exclusive(database, async () => {
+      try {
+        return await change();
+      } finally {
+        dependencies.onChange?.(database);
+      }
+    });
+  }
+
+  /** For changes to the data file of a process that must not run, in a directory that must be its own. */
+  async function withStopped<T>(database: string, why: string, change: () => Promise<T>): Promise<T> {
+    return exclusive(database, async () => {
+      await readDescription(processes.files(database));
+      processes.requireStopped(database, why);
+      return change();
+    });
+  }
+
+  return {
+    hostMemory: () => readHostMemory(),
+
+    hostProcess: ({ database }) => processes.find(database),
+
+    checkHost: ({ processes: wanted }) => checkHost(settings, processes, wanted),
+
+    startProcess: ({ process, allowEmpty }) =>
+      changing(process.database, () => processes.start({ process, allowEmpty, signal: signal() })),
+
+    stopProcess: ({ database, save }) =>
+      changing(database, () => processes.stop({ database, save, signal: signal() })),
+
+    removeProcess: ({ database }) => changing(database, () => processes.remove(database)),
+
+    readDataFile: ({ database }) => inspectDataFile(processes.files(database).data).catch(nullWhenMissing),
+
+    readBackupFile: ({ file }) => inspectDataFile(file),
+
+    placeBackup({ database, file }) {
+      const stop = signal();
+      return withStopped(database, 'replacing its data file', () =>
+        placeCopy(processes.files(database), file, stop),
+      );
+    },
+
+    placeSeed: ({ database, position }) =>
+      withStopped(database, 'replacing its data file', () => placeEmpty(processes.files(database), position)),
+
+    setDataFileAside: ({ database }) =>
+      withStopped(database, 'moving its data file aside', () => setAside(processes.files(database))),
+
+    restoreDataFile: ({ database }) =>
+      withStopped(database, 'restoring its data file', () => restorePrevious(processes.files(database))),
+
+    forgetPreviousDataFile: ({ database }) =>
+      exclusive(database, () => forgetPrevious(processes.files(database))),
+  };
+}
+
+function nullWhenMissing(error: unknown): DataFile | null {
+  if (error instanceof FleetError && error.kind === 'NotFound') return null;
+  throw error;
+}

@@ -1,0 +1,26 @@
+import path from 'node:path';
+import type { Credentials } from '../connections/credentials.js';
+import type { Endpoint } from '../fleet/record.js';
+
+/** What a host's processes need to know of where they run. */
+export interface HostSettings {
+  /** The host's name in the fleet. */
+  readonly host: string;
+  /** The host's address: Redis binds to it. */
+  readonly address: string;
+  /** The directory that holds the processes' directories. */
+  readonly data: string;
+  readonly credentials: Credentials;
+  /** The program, by path or by a name on PATH. */
+  readonly redisServer: string;
+}
+
+export function redisServerProgram(env: NodeJS.ProcessEnv): string {
+  const named = env['REDIS_FLEET_BIN_REDIS_SERVER'];
+  if (named === undefined || named === '') return 'redis-server';
+  return named.includes('/') ? path.resolve(named) : named;
+}
+
+export function endpointOf(settings: Pick<HostSettings, 'host' | 'address'>, port: number): Endpoint {
+  return { host: settings.host, address: settings.address, port };
+}
