@@ -50,7 +50,8 @@ export function createNew(
   if (verdict.how === 'own' && same) return unchanged(existing);
   const since =
     verdict.how === 'own' && existing.operation ? existing.operation.since : author.operation.since;
-  return changed({ ...existing, ...fresh, operation: { ...author.operation, since } }, author);
+  const kept = withoutExtras(existing, existing.extraFollowers ?? []);
+  return changed({ ...kept, ...fresh, operation: { ...author.operation, since } }, author);
 }
 
 /** Epoch 0 → 1: the database has its first leader and follower. */
@@ -62,7 +63,12 @@ export function establish(
   const refusal = notOwned(record, author) ?? sameHost(record, wanted.leader, wanted.follower);
   if (refusal) return refusal;
   if (!sameEndpoint(record.leader, wanted.leader)) return otherLeader(record, wanted.leader);
-  if (record.epoch === 0) return changed({ ...record, epoch: 1, follower: wanted.follower }, author);
+  if (record.epoch === 0) {
+    return changed(
+      { ...withoutExtras(record, [wanted.follower]), epoch: 1, follower: wanted.follower },
+      author,
+    );
+  }
   const already =
     record.epoch === 1 && record.follower !== null && sameEndpoint(record.follower, wanted.follower);
   return already ? unchanged(record) : otherEpoch(record, 0);
@@ -91,9 +97,11 @@ export function addExtraFollower(
   wanted: { readonly epoch: number; readonly follower: Endpoint },
   author: Author,
 ): Change {
-  const refusal = notOwned(record, author) ?? notAtEpoch(record, wanted.epoch);
+  const refusal =
+    notOwned(record, author) ??
+    notAtEpoch(record, wanted.epoch) ??
+    sameHost(record, record.leader, wanted.follower);
   if (refusal) return refusal;
-  if (sameEndpoint(record.leader, wanted.follower)) return leads(record, wanted.follower);
   const extras = record.extraFollowers ?? [];
   const known = [...followersOf(record.follower), ...extras];
   if (known.some((follower) => sameEndpoint(follower, wanted.follower))) return unchanged(record);
@@ -110,10 +118,12 @@ export function restoreFollowers(
   },
   author: Author,
 ): Change {
+  const everyone = [...followersOf(wanted.follower), ...wanted.extraFollowers];
+  const onLeader = everyone.find((follower) => follower.host === record.leader.host);
   const refusal =
     notOwned(record, author) ??
     notAtEpoch(record, wanted.epoch) ??
-    (wanted.follower === null ? null : sameHost(record, record.leader, wanted.follower));
+    (onLeader === undefined ? null : leads(record, onLeader));
   if (refusal) return refusal;
   const { extraFollowers = [], ...rest } = record;
   if (

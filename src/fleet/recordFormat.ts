@@ -46,6 +46,9 @@ export function parseRecord(text: string, origin: Origin & { readonly database: 
   if (record.follower?.host === record.leader.host) {
     throw check.wrong('follower.host', "must not be the leader's host", record.follower.host);
   }
+  if (record.extraFollowers?.some((extra) => extra.host === record.leader.host)) {
+    throw check.wrong('extraFollowers', "must not contain the leader's host", extraFollowers);
+  }
   return record;
 }
 
