@@ -1,0 +1,207 @@
+/** A real Temporal server for tests: on free loopback ports, and gone when this process is gone. */
+
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { accessSync, constants } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { Client, Connection } from '@temporalio/client';
+import { TestWorkflowEnvironment } from '@temporalio/testing';
+import { NativeConnection } from '@temporalio/worker';
+import { FleetError } from '../fleet/errors.js';
+import { SEARCH_ATTRIBUTES } from '../fleet/names.js';
+import { waitFor } from './waiting.js';
+
+const ADDRESS = '127.0.0.1';
+const START_DEADLINE_MS = 30_000;
+const KEPT_LINES = 20;
+const NAMESPACE = 'default';
+const CLI_TYPES = { KEYWORD: 'Keyword', KEYWORD_LIST: 'KeywordList' } as const;
+
+/** Kills the server when the pipe from us closes, which also happens when we are killed. */
+const GUARDIAN = '"$@" </dev/null & echo "$!"; read -r _; kill -KILL "$!" 2>/dev/null; wait "$!"';
+
+export interface TestTemporal {
+  /** `host:port` */
+  readonly address: string;
+  /** What a process needs in its environment to find it. */
+  readonly env: { readonly TEMPORAL_ADDRESS: string; readonly TEMPORAL_NAMESPACE: string };
+  readonly client: Client;
+  /** For workers. */
+  readonly nativeConnection: NativeConnection;
+  /** The `temporal` tool, for commands as a person would give them. */
+  readonly binary: string;
+  /** Of the server; null while it is down. */
+  pid(): number | null;
+  /** kill -9. */
+  kill(): Promise<void>;
+  /** On the same port; with what it held when `durable`. */
+  start(): Promise<void>;
+  /** Closes the connections (end the workers first), ends the server and removes its files. */
+  stop(): Promise<void>;
+}
+
+/**
+ * The development server, with the fleet's search attributes.
+ * @param options `durable`: keeps its data over kill() and start()
+ * @throws NotFound without the `temporal` tool, Unreachable when it does not answer in time
+ */
+export async function startTestTemporal(options: { readonly durable?: boolean } = {}): Promise<TestTemporal> {
+  const binary = findProgram('temporal', 'REDIS_FLEET_BIN_TEMPORAL');
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'redis-fleet-temporal-'));
+  const port = await freePort();
+  const address = `${ADDRESS}:${port}`;
+  const parameters = [
+    ...['server', 'start-dev', '--headless', '--log-level', 'error', '--ip', ADDRESS, '--port', String(port)],
+    ...(options.durable === true ? ['--db-filename', path.join(folder, 'temporal.db')] : []),
+    ...Object.entries(SEARCH_ATTRIBUTES).flatMap(([name, type]) => [
+      '--search-attribute',
+      `${name}=${CLI_TYPES[type]}`,
+    ]),
+  ];
+  let server: Server | null = null;
+
+  async function start(): Promise<void> {
+    server ??= await startServer(binary, parameters);
+    const started = server;
+    await waitFor(() => answers(address, started), {
+      deadlineMs: START_DEADLINE_MS,
+      what: `Temporal at ${address} to answer`,
+    });
+  }
+
+  async function kill(): Promise<void> {
+    await server?.end();
+    server = null;
+  }
+
+  try {
+    await start();
+    const connection = await Connection.connect({ address });
+    const nativeConnection = await NativeConnection.connect({ address });
+    return {
+      address,
+      env: { TEMPORAL_ADDRESS: address, TEMPORAL_NAMESPACE: NAMESPACE },
+      client: new Client({ connection, namespace: NAMESPACE }),
+      nativeConnection,
+      binary,
+      pid: () => server?.pid ?? null,
+      kill,
+      start,
+      async stop() {
+        await connection.close();
+        await nativeConnection.close();
+        await kill();
+        await rm(folder, { recursive: true, force: true });
+      },
+    };
+  } catch (error) {
+    await kill();
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/**
+ * The test server, whose clock jumps over what nobody works in. It knows less than a real one (no search, no CLI):
+ * for stories of minutes. End it with `teardown()`. @throws NotFound
+ */
+export function startTimeSkippingTemporal(): Promise<TestWorkflowEnvironment> {
+  const binary = findProgram('temporal-test-server', 'REDIS_FLEET_BIN_TEMPORAL_TEST_SERVER');
+  return TestWorkflowEnvironment.createTimeSkipping({
+    server: { executable: { type: 'existing-path', path: binary } },
+  });
+}
+
+interface Server {
+  readonly pid: number;
+  lastWords(): string;
+  ended(): boolean;
+  end(): Promise<void>;
+}
+
+async function startServer(binary: string, parameters: readonly string[]): Promise<Server> {
+  const guardian = spawn('/bin/sh', ['-c', GUARDIAN, 'temporal', binary, ...parameters], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  const lines: string[] = [];
+  const keep = (line: string): void => {
+    lines.push(line);
+    if (lines.length > KEPT_LINES) lines.shift();
+  };
+  createInterface(guardian.stderr).on('line', keep);
+  const output = createInterface(guardian.stdout);
+  const [first] = (await once(output, 'line')) as [string];
+  output.on('line', keep);
+  const pid = Number(first);
+  return {
+    pid,
+    lastWords: () => lines.join('\n'),
+    ended: () => !isAlive(pid),
+    end: () => endGuardian(guardian),
+  };
+}
+
+/** A namespace that answers, too: the port is open before it does. */
+async function answers(address: string, server: Server): Promise<boolean> {
+  if (server.ended()) throw new FleetError('ProcessDied', `Temporal ended: ${server.lastWords()}`);
+  const connection = await Connection.connect({ address, connectTimeout: 1000 });
+  try {
+    const { customAttributes } = await connection.operatorService.listSearchAttributes({
+      namespace: NAMESPACE,
+    });
+    return Object.keys(SEARCH_ATTRIBUTES).every((name) => name in customAttributes);
+  } finally {
+    await connection.close();
+  }
+}
+
+async function endGuardian(guardian: ChildProcess): Promise<void> {
+  if (guardian.exitCode !== null || guardian.signalCode !== null) return;
+  const gone = once(guardian, 'exit');
+  guardian.stdin?.end();
+  await gone;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, ADDRESS);
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  await new Promise((closed) => server.close(closed));
+  return port;
+}
+
+function findProgram(name: string, variable: string): string {
+  const named = process.env[variable];
+  if (named !== undefined && named !== '') return named;
+  const folders = (process.env['PATH'] ?? '').split(path.delimiter);
+  const found = folders.map((folder) => path.join(folder, name)).find(isExecutable);
+  if (found !== undefined) return found;
+  throw new FleetError(
+    'NotFound',
+    `${name} is not on PATH and ${variable} does not name it: run scripts/toolchain, or scripts/test, which does.`,
+  );
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
