@@ -6,7 +6,7 @@ import { checkHost } from '../host/checkHost.js';
 import { forgetPrevious, placeCopy, placeEmpty, restorePrevious, setAside } from '../host/dataFiles.js';
 import { exclusiveByDatabase } from '../host/exclusive.js';
 import { inspectDataFile } from '../host/inspectDataFile.js';
-import { readDescription } from '../host/layout.js';
+import type { ProcessFiles } from '../host/layout.js';
 import type { RedisProcesses } from '../host/processes.js';
 import { readHostMemory } from '../host/resources.js';
 import type { HostSettings } from '../host/settings.js';
@@ -37,11 +37,15 @@ export function hostActivities(dependencies: HostActivityDependencies): HostActi
   }
 
   /** For changes to the data file of a process that must not run, in a directory that must be its own. */
-  async function withStopped<T>(database: string, why: string, change: () => Promise<T>): Promise<T> {
+  async function withStopped<T>(
+    database: string,
+    why: string,
+    change: (files: ProcessFiles) => Promise<T>,
+  ): Promise<T> {
     return exclusive(database, async () => {
-      await readDescription(processes.files(database));
+      const files = await processes.ownFiles(database);
       processes.requireStopped(database, why);
-      return change();
+      return change(files);
     });
   }
 
@@ -66,19 +70,17 @@ export function hostActivities(dependencies: HostActivityDependencies): HostActi
 
     placeBackup({ database, file }) {
       const stop = signal();
-      return withStopped(database, 'replacing its data file', () =>
-        placeCopy(processes.files(database), file, stop),
-      );
+      return withStopped(database, 'replacing its data file', (files) => placeCopy(files, file, stop));
     },
 
     placeSeed: ({ database, position }) =>
-      withStopped(database, 'replacing its data file', () => placeEmpty(processes.files(database), position)),
+      withStopped(database, 'replacing its data file', (files) => placeEmpty(files, position)),
 
     setDataFileAside: ({ database }) =>
-      withStopped(database, 'moving its data file aside', () => setAside(processes.files(database))),
+      withStopped(database, 'moving its data file aside', (files) => setAside(files)),
 
     restoreDataFile: ({ database }) =>
-      withStopped(database, 'restoring its data file', () => restorePrevious(processes.files(database))),
+      withStopped(database, 'restoring its data file', (files) => restorePrevious(files)),
 
     forgetPreviousDataFile: ({ database }) =>
       exclusive(database, () => forgetPrevious(processes.files(database))),

@@ -43,14 +43,27 @@ export interface RedisProcesses {
   remove(database: string): Promise<void>;
   /** @throws InvalidRequest while the process runs */
   requireStopped(database: string, why: string): void;
+  /** The process's directory, which must be its own. @throws InvalidRequest */
+  ownFiles(database: string): Promise<ProcessFiles>;
 }
 
 export function redisProcesses(settings: HostSettings): RedisProcesses {
   const files = (database: string): ProcessFiles => processFiles(settings.data, database);
 
+  /** @throws InvalidRequest when the directory is another database's, or another host's */
+  async function describe(at: ProcessFiles): Promise<ProcessDescription | null> {
+    const description = await readDescription(at);
+    if (description === null || description.host === settings.host) return description;
+    throw new FleetError(
+      'InvalidRequest',
+      `${at.directory} belongs to the host ${description.host}, and this is the agent of ${settings.host}. Nothing was ` +
+        `changed. Give each agent of a machine its own --data directory.`,
+    );
+  }
+
   async function find(database: string): Promise<HostProcess | null> {
     const at = files(database);
-    const description = await readDescription(at);
+    const description = await describe(at);
     if (description === null) return null;
     const pid = findRedis(at);
     const endpoint = {
@@ -87,6 +100,12 @@ export function redisProcesses(settings: HostSettings): RedisProcesses {
     find,
     requireStopped,
 
+    async ownFiles(database) {
+      const at = files(database);
+      await describe(at);
+      return at;
+    },
+
     async list(onTrouble) {
       const found: HostProcess[] = [];
       for (const database of await listDatabases(settings.data)) {
@@ -105,7 +124,7 @@ export function redisProcesses(settings: HostSettings): RedisProcesses {
       const at = files(database);
       const wanted: ProcessDescription = { host: settings.host, address: settings.address, process };
       const endpoint = endpointOf(settings, process.port);
-      const description = await readDescription(at);
+      const description = await describe(at);
       const running = findRedis(at);
       if (running !== null) {
         requireSame(description, wanted, running);
@@ -122,7 +141,7 @@ export function redisProcesses(settings: HostSettings): RedisProcesses {
 
     async stop({ database, save, signal }) {
       const at = files(database);
-      const description = await readDescription(at);
+      const description = await describe(at);
       const pid = findRedis(at);
       if (pid === null) return { stopped: false };
       if (description === null) {
@@ -140,7 +159,7 @@ export function redisProcesses(settings: HostSettings): RedisProcesses {
       requireStopped(database, 'removing its directory');
       const at = files(database);
       // Throws when the directory is another database's; one that was never described may only hold our own files.
-      if ((await readDescription(at)) === null) await requireOwnFiles(at);
+      if ((await describe(at)) === null) await requireOwnFiles(at);
       await removeDirectory(at);
     },
   };

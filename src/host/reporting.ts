@@ -1,0 +1,162 @@
+/** What an agent tells the others, whatever Temporal does: its host's report, and its processes in the catalog. */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { FleetConsul } from '../connections/consul.js';
+import type { Log } from '../connections/log.js';
+import { FleetError, messageOf } from '../fleet/errors.js';
+import type { HostProcess, HostReport } from '../fleet/facts.js';
+import { deregisterProcess, listOwn, registerProcess } from '../records/catalog.js';
+import { recordStore, type RecordList } from '../records/databases.js';
+import { reportStore } from '../records/reports.js';
+import type { RedisProcesses } from './processes.js';
+import { catalogChanges } from './registrations.js';
+import { readDiskAvailable, readHostMemory } from './resources.js';
+import type { HostSettings } from './settings.js';
+import { sayOnce } from './sayOnce.js';
+import { processWatch } from './watching.js';
+
+const REPORT_EVERY_MS = 5_000;
+/** Several changes at once are handled as one. */
+const COALESCE_MS = 50;
+
+export interface Reporting {
+  /** Something changed: look now. */
+  wake(): void;
+  /** Runs until `signal` aborts. An outage of Consul is waited out. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+export interface ReportingDependencies {
+  readonly fleet: string;
+  readonly settings: HostSettings;
+  readonly processes: RedisProcesses;
+  readonly consul: FleetConsul;
+  readonly log: Log;
+}
+
+export function hostReporting({ fleet, settings, processes, consul, log }: ReportingDependencies): Reporting {
+  const { host } = settings;
+  const trouble = sayOnce(log);
+  const reports = reportStore(consul, fleet);
+  let records: RecordList | null = null;
+  let waking = new AbortController();
+  const wake = (): void => waking.abort();
+  const watch = processWatch(settings.credentials, wake);
+
+  async function look(): Promise<readonly HostProcess[]> {
+    const found = await processes.list((database, error) =>
+      trouble.begins(`directory ${database}`, messageOf(error)),
+    );
+    for (const { database, state, lastWords } of found) {
+      const key = `process ${database}`;
+      if (state === 'running') trouble.ends(key, `${database} runs on ${host}.`);
+      else
+        trouble.begins(
+          key,
+          `${database} does not run on ${host}, and is not restarted. ${lastWords ?? ''}`.trim(),
+        );
+    }
+    return found;
+  }
+
+  async function keepCatalog(found: readonly HostProcess[]): Promise<void> {
+    // Until the records were seen once, nothing is known to be wrong.
+    if (records === null) return;
+    const registered = await listOwn(consul, { fleet, host });
+    const changes = catalogChanges({
+      fleet,
+      records: records.records.map(({ record }) => record),
+      unknown: new Set(records.invalid.map(({ database }) => database)),
+      processes: found,
+      registered,
+    });
+    for (const { database } of changes.deregister) await deregisterProcess(consul, { fleet, database, host });
+    for (const registration of changes.register) await registerProcess(consul, registration);
+  }
+
+  async function report(found: readonly HostProcess[]): Promise<HostReport> {
+    const withFacts = await Promise.all(
+      found.map(async (process) => {
+        const answer = await watch.facts(process);
+        const key = `answer ${process.database}`;
+        if (answer.facts !== null) trouble.ends(key, `${process.database} answers again on ${host}.`);
+        else if (process.state === 'running') trouble.begins(key, answer.why);
+        return { ...process, facts: answer.facts };
+      }),
+    );
+    return {
+      host,
+      at: new Date().toISOString(),
+      memory: await readHostMemory(),
+      diskAvailable: await readDiskAvailable(settings.data),
+      processes: withFacts,
+    };
+  }
+
+  /** Consul may be away, and the rest goes on. */
+  async function withConsul(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+      trouble.ends('consul', `Consul at ${consul.address} answers again.`);
+    } catch (error) {
+      if (!(error instanceof FleetError)) throw error;
+      trouble.begins('consul', `${error.message} Redis serves on; the agent tries again, silently.`);
+    }
+  }
+
+  async function round(): Promise<void> {
+    const found = await look();
+    // Who leads where comes first: clients wait for that.
+    await withConsul(() => keepCatalog(found));
+    const current = await report(found);
+    await withConsul(() => reports.publish(current));
+  }
+
+  async function rounds(signal: AbortSignal): Promise<void> {
+    const stopped = (): boolean => signal.aborted;
+    while (!stopped()) {
+      waking = new AbortController();
+      try {
+        await round();
+        trouble.ends('round', 'The report can be made again.');
+      } catch (error) {
+        // Nothing that befalls a report may end the agent.
+        trouble.begins('round', `The report of ${host} could not be made: ${messageOf(error)}`);
+      }
+      await pause(REPORT_EVERY_MS, AbortSignal.any([signal, waking.signal]));
+      if (waking.signal.aborted) await pause(COALESCE_MS, signal);
+    }
+  }
+
+  async function followRecords(signal: AbortSignal): Promise<void> {
+    const onChange = (list: RecordList): void => {
+      records = list;
+      for (const { database, problem } of list.invalid) trouble.begins(`record ${database}`, problem.message);
+      for (const { record } of list.records)
+        trouble.ends(`record ${record.database}`, 'Its record is readable again.');
+      wake();
+    };
+    await recordStore(consul, fleet).watch(onChange, signal, (problem) =>
+      trouble.begins('consul', `${problem.message} Redis serves on; the agent tries again, silently.`),
+    );
+  }
+
+  return {
+    wake,
+    async run(signal) {
+      try {
+        await Promise.all([rounds(signal), followRecords(signal)]);
+      } finally {
+        watch.close();
+      }
+    },
+  };
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  try {
+    await sleep(ms, undefined, { signal });
+  } catch {
+    // Woken.
+  }
+}

@@ -1,0 +1,142 @@
+/** The host agent: runs beside Redis, does what must be done on its host, and tells the others how it is. */
+
+import process from 'node:process';
+import type { DataConverter } from '@temporalio/common';
+import { Context } from '@temporalio/activity';
+import { Worker } from '@temporalio/worker';
+import type { ActivityInterceptorsFactory } from '@temporalio/worker';
+import { hostActivities } from '../activities/hostProcesses.js';
+import { consulFromEnvironment } from '../connections/consul.js';
+import { readCredentials } from '../connections/credentials.js';
+import { readFleetFile } from '../connections/fleetFile.js';
+import { createLog, type Log } from '../connections/log.js';
+import { connectTemporalWorker } from '../connections/temporal.js';
+import { FleetError } from '../fleet/errors.js';
+import { hostQueue } from '../fleet/names.js';
+import { redisProcesses } from '../host/processes.js';
+import { hostReporting } from '../host/reporting.js';
+import { redisServerProgram, type HostSettings } from '../host/settings.js';
+import { HEARTBEAT_THROTTLE, activityInterceptors } from './activityInterceptors.js';
+import { installRuntime } from './runtime.js';
+import { SHUTDOWN_FORCE, SHUTDOWN_GRACE, runUntil } from './control.js';
+
+/** A host does few things at a time; each slot and poller costs memory where memory is tight. */
+const MAX_ACTIVITIES = 8;
+const MAX_POLLS = 2;
+
+export interface AgentOptions {
+  readonly env: NodeJS.ProcessEnv;
+  /** The host's name in the fleet file. */
+  readonly host: string;
+  /** The directory that holds the processes' directories. */
+  readonly data: string;
+  /** Aborted: it finishes or hands back what it holds, and returns. Redis runs on. */
+  readonly signal?: AbortSignal;
+  /** Default: REDIS_FLEET_FILE. */
+  readonly fleetFile?: string;
+  readonly log?: Log;
+  /** Run inside ours. */
+  readonly interceptors?: readonly ActivityInterceptorsFactory[];
+  readonly dataConverter?: DataConverter;
+  /** Called once it polls. */
+  readonly onReady?: () => void;
+}
+
+/**
+ * Runs until `signal` aborts. While Temporal or Consul is away it waits, saying so; what it can do without them it does.
+ * @throws FleetError for what waiting does not mend: credentials, settings, the fleet file, an unknown host
+ */
+export async function runAgent(options: AgentOptions): Promise<void> {
+  const { env, host, log = createLog(`agent ${host}`, env) } = options;
+  const { fleet, address } = await findHost(env, host, options.fleetFile);
+  const settings: HostSettings = {
+    host,
+    address,
+    data: options.data,
+    credentials: readCredentials(env),
+    redisServer: redisServerProgram(env),
+  };
+  // Data files are nobody's business but ours and our group's.
+  process.umask(0o027);
+  installRuntime(log);
+
+  const consul = consulFromEnvironment(env);
+  const processes = redisProcesses(settings);
+  const reporting = hostReporting({ fleet, settings, processes, consul, log });
+  const activities = hostActivities({
+    settings,
+    processes,
+    currentSignal: () => Context.current().cancellationSignal,
+    onChange: () => reporting.wake(),
+  });
+
+  // Either half may end only with the other.
+  const ending = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, ending.signal]) : ending.signal;
+  const halves = [reporting.run(signal), serve(options, { ...activities }, log, signal)];
+  try {
+    await Promise.all(halves);
+    log.info(`Agent of ${host} stopped; its Redis processes run on.`);
+  } catch (error) {
+    ending.abort();
+    await Promise.allSettled(halves);
+    // Told to stop while it waited: that is no failure.
+    if (options.signal?.aborted && !(error instanceof FleetError)) return;
+    throw error;
+  } finally {
+    consul.close();
+  }
+}
+
+async function serve(
+  options: AgentOptions,
+  activities: object,
+  log: Log,
+  signal: AbortSignal,
+): Promise<void> {
+  const { host, interceptors = [], dataConverter } = options;
+  const { connection, namespace } = await connectTemporalWorker(options.env, {
+    patience: 'forever',
+    log,
+    signal,
+  });
+  try {
+    const taskQueue = hostQueue(host);
+    const worker = await Worker.create({
+      connection,
+      namespace,
+      taskQueue,
+      activities,
+      ...(dataConverter ? { dataConverter } : {}),
+      interceptors: { activity: [activityInterceptors, ...interceptors] },
+      maxConcurrentActivityTaskExecutions: MAX_ACTIVITIES,
+      maxConcurrentActivityTaskPolls: MAX_POLLS,
+      shutdownGraceTime: SHUTDOWN_GRACE,
+      shutdownForceTime: SHUTDOWN_FORCE,
+      maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,
+    });
+    await runUntil(worker, signal, () => {
+      log.info({ namespace }, `Agent of ${host} polls task queue ${taskQueue}.`);
+      options.onReady?.();
+    });
+  } finally {
+    await connection.close();
+  }
+}
+
+/** The fleet file is read once and dropped: an agent is small. */
+async function findHost(
+  env: NodeJS.ProcessEnv,
+  host: string,
+  file: string | undefined,
+): Promise<{ fleet: string; address: string }> {
+  const fleet = await readFleetFile(env, file);
+  const hosts = fleet.servers.flatMap((server) => server.hosts);
+  const found = hosts.find(({ name }) => name === host);
+  if (found !== undefined) return { fleet: fleet.name, address: found.address };
+  throw new FleetError(
+    'InvalidRequest',
+    `--host: fleet ${fleet.name} has no host "${host}". Its hosts are ${hosts.map(({ name }) => name).join(', ')}. ` +
+      `Name one of them, or add "${host}" to the fleet file.`,
+  );
+}
