@@ -7,7 +7,7 @@ import { awaitConsul, consulFromEnvironment } from '../connections/consul.js';
 import type { FleetConsul } from '../connections/consul.js';
 import type { Credentials } from '../connections/credentials.js';
 import { connectTemporalClient } from '../connections/temporal.js';
-import { FleetError } from '../fleet/errors.js';
+import { FleetError, messageOf } from '../fleet/errors.js';
 import type { Fleet } from '../fleet/fleet.js';
 import { CONTROL_QUEUE, hostQueue } from '../fleet/names.js';
 import { redisServerProgram } from '../host/settings.js';
@@ -115,7 +115,7 @@ export class RunningDev implements DevFleet {
     for (const line of await resumeRedis(this.#redis, this.consul, this.fleet.name, this.#signal))
       this.#tell(line);
     await this.#startWorkers();
-    if (this.#options.apply) await this.apply();
+    if (this.#options.apply) await this.#applyAtStart();
   }
 
   async apply(): Promise<void> {
@@ -149,6 +149,16 @@ export class RunningDev implements DevFleet {
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();
     return this.#stopped;
+  }
+
+  async #applyAtStart(): Promise<void> {
+    try {
+      await this.apply();
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      if (this.#options.keepGoing !== true) throw error;
+      this.#tell(messageOf(error));
+    }
   }
 
   async #startSystems(): Promise<void> {

@@ -27,6 +27,8 @@ export interface DevOptions {
   readonly ports?: Partial<DevPorts>;
   /** Provision what the file describes, once all runs. */
   readonly apply: boolean;
+  /** A failed `apply` is told, and all goes on running; by default it ends the start. */
+  readonly keepGoing?: boolean;
   /** A fleet for once: its stop kills Redis and removes the data, and so does the end of this process. */
   readonly ephemeral?: boolean;
   /** Lines for the person who runs it. */

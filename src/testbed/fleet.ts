@@ -1,0 +1,152 @@
+/** A fleet for once: its own addresses, a folder of its own, and nothing left of it afterwards. */
+
+import { randomInt } from 'node:crypto';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { withRedis } from '../connections/redis.js';
+import { startDev } from '../dev/startDev.js';
+import type { DevFleet } from '../dev/startDev.js';
+import { FleetError } from '../fleet/errors.js';
+import type { HostProcess, ProcessFacts } from '../fleet/facts.js';
+import { parseProcessFacts } from '../fleet/processFacts.js';
+import type { DatabaseRecord, Endpoint } from '../fleet/record.js';
+import { APPLICATION_USER } from '../fleet/redisConfig.js';
+import { processFiles } from '../host/layout.js';
+import { findRedis } from '../host/procfs.js';
+import { recordStore } from '../records/databases.js';
+import type { Login } from './clients.js';
+
+export interface TestFleetOptions {
+  readonly servers: number;
+  readonly databasesPerServer: number;
+  /** In the words of the fleet file. Default `64MiB`. */
+  readonly maxmemory?: string;
+  /** Of each host, in the words of the fleet file. Default `8GiB`. */
+  readonly memory?: string;
+  /** Default `test`. */
+  readonly name?: string;
+  /** Default `sessions`: databases are sessions-00, sessions-01, … */
+  readonly databases?: string;
+  /** Provision it. Default true. */
+  readonly apply?: boolean;
+  readonly tell?: (line: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface TestFleet {
+  readonly dev: DevFleet;
+  /** The names of all databases, in the order of the file. */
+  readonly databases: readonly string[];
+  readonly application: Login;
+  /** The record as it is now. @throws NotFound */
+  record(database: string): Promise<DatabaseRecord>;
+  leader(database: string): Promise<Endpoint>;
+  /** @throws NotFound when the record names none */
+  follower(database: string): Promise<Endpoint>;
+  facts(endpoint: Endpoint): Promise<ProcessFacts>;
+  /** The pid of a database's process on a host; null when it does not run. */
+  pidOf(database: string, host: string): HostProcess['pid'];
+  /** BGSAVE there, as a backup would, and the path of the finished file. */
+  save(database: string, follower: Endpoint): Promise<string>;
+  stop(): Promise<void>;
+}
+
+/** @throws as `startDev`; nothing is left running then */
+export async function startTestFleet(options: TestFleetOptions): Promise<TestFleet> {
+  const data = mkdtempSync(path.join(tmpdir(), 'redis-fleet-'));
+  // Beside the port ranges of everybody, and most likely nobody else's: 60,000 networks to choose from.
+  const network = `127.${randomInt(16, 250)}.${randomInt(0, 256)}`;
+  const { text, databases } = fleetFile(options, network);
+  const file = path.join(data, 'fleet.yaml');
+  writeFileSync(file, text);
+  const dev = await startDev({
+    file,
+    data,
+    address: `${network}.1`,
+    apply: options.apply ?? true,
+    ephemeral: true,
+    ...(options.tell ? { tell: options.tell } : {}),
+    ...(options.signal ? { signal: options.signal } : {}),
+  });
+  const records = recordStore(dev.consul, dev.fleet.name);
+
+  async function record(database: string): Promise<DatabaseRecord> {
+    const stored = await records.read(database);
+    if (stored) return stored.record;
+    throw new FleetError('NotFound', `${database} has no record.`);
+  }
+
+  return {
+    dev,
+    databases,
+    application: { username: APPLICATION_USER, password: dev.credentials.application },
+    record,
+    leader: async (database) => (await record(database)).leader,
+    async follower(database) {
+      const { follower } = await record(database);
+      if (follower) return follower;
+      throw new FleetError('NotFound', `The record of ${database} names no follower.`);
+    },
+    facts: (endpoint) =>
+      withRedis(endpoint, dev.credentials, { timeoutMs: 3000 }, async (redis) =>
+        parseProcessFacts(await redis.info()),
+      ),
+    pidOf: (database, host) => findRedis(processFiles(dev.data.host(host), database)),
+    save: (database, follower) => saveInBackground(dev, database, follower),
+    stop: () => dev.stop(),
+  };
+}
+
+async function saveInBackground(dev: DevFleet, database: string, endpoint: Endpoint): Promise<string> {
+  await withRedis(endpoint, dev.credentials, { timeoutMs: 10_000 }, async (redis) => {
+    const before = await redis.lastsave();
+    await redis.bgsave();
+    for (;;) {
+      const persistence = await redis.info('persistence');
+      if (/^rdb_bgsave_in_progress:0/m.test(persistence)) {
+        if (/^rdb_last_bgsave_status:ok/m.test(persistence) && (await redis.lastsave()) >= before) return;
+        throw new FleetError('FollowerUnfit', `${database} on ${endpoint.host} could not save its data.`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  });
+  return processFiles(dev.data.host(endpoint.host), database).data;
+}
+
+const FIRST_PORT = 6300;
+
+function fleetFile(
+  options: TestFleetOptions,
+  network: string,
+): { text: string; databases: readonly string[] } {
+  const memory = options.memory ?? '8GiB';
+  const maxmemory = options.maxmemory ?? '64MiB';
+  const servers: string[] = [];
+  const databases: { name: string; line: string }[] = [];
+  for (let n = 1; n <= options.servers; n++) {
+    const server = `redis-${String(n).padStart(2, '0')}`;
+    servers.push(`  - name: ${server}`, '    hosts:');
+    for (const [index, side] of ['a', 'b'].entries()) {
+      const address = `${network}.${10 * n + index + 1}`;
+      servers.push(
+        `      - { name: ${server}-${side}, zone: az-${side}, address: ${address}, memory: ${memory} }`,
+      );
+    }
+    for (let d = 0; d < options.databasesPerServer; d++) {
+      const number = databases.length;
+      const name = `${options.databases ?? 'sessions'}-${String(number).padStart(2, '0')}`;
+      const line = `  - { name: ${name}, server: ${server}, port: ${FIRST_PORT + number}, maxmemory: ${maxmemory} }`;
+      databases.push({ name, line });
+    }
+  }
+  const text = [
+    `fleet: ${options.name ?? 'test'}`,
+    'servers:',
+    ...servers,
+    'databases:',
+    ...databases.map(({ line }) => line),
+    '',
+  ].join('\n');
+  return { text, databases: databases.map(({ name }) => name) };
+}
