@@ -42,8 +42,11 @@ interface ClientOptions {
  * CONSUL_TLS_SERVER_NAME, CONSUL_NAMESPACE and CONSUL_PARTITION. Does not connect yet.
  * @throws FleetError InvalidRequest for a variable that makes no sense
  */
-export function consulFromEnvironment(env: NodeJS.ProcessEnv = process.env): FleetConsul {
-  const { options, address } = clientOptions(env);
+export function consulFromEnvironment(
+  env: NodeJS.ProcessEnv = process.env,
+  { timeoutMs = REQUEST_TIMEOUT_MS }: { readonly timeoutMs?: number } = {},
+): FleetConsul {
+  const { options, address } = clientOptions(env, timeoutMs);
   const client = new Consul(options);
   return {
     address,
@@ -71,7 +74,7 @@ export async function awaitConsul(consul: FleetConsul, options: ConnectOptions):
   }, options);
 }
 
-function clientOptions(env: NodeJS.ProcessEnv): { options: ClientOptions; address: string } {
+function clientOptions(env: NodeJS.ProcessEnv, timeout: number): { options: ClientOptions; address: string } {
   const { url, socketPath } = parseAddress(env);
   const auth = env['CONSUL_HTTP_AUTH'];
   if (auth) {
@@ -90,7 +93,7 @@ function clientOptions(env: NodeJS.ProcessEnv): { options: ClientOptions; addres
   const partition = env['CONSUL_PARTITION'];
   const options: ClientOptions = {
     baseUrl: `${withAuth(url)}${url.pathname.replace(/\/+$/, '')}/v1`,
-    timeout: REQUEST_TIMEOUT_MS,
+    timeout,
     headers: namespace ? { 'x-consul-namespace': namespace } : {},
     defaults: { ...(token ? { token } : {}), ...(partition ? { partition } : {}) },
     ...(socketPath ? { socketPath } : {}),

@@ -78,8 +78,7 @@ interface Target {
 function temporalTarget(env: NodeJS.ProcessEnv): Target {
   let config: ClientConnectConfig;
   try {
-    const given = Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined);
-    config = loadClientConnectConfig({ overrideEnvVars: Object.fromEntries(given) });
+    config = loadSettings(env);
   } catch (error) {
     throw new FleetError(
       'InvalidRequest',
@@ -101,6 +100,18 @@ function temporalTarget(env: NodeJS.ProcessEnv): Target {
     address,
     source,
   };
+}
+
+function loadSettings(env: NodeJS.ProcessEnv): ClientConnectConfig {
+  const given = Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  const overrideEnvVars = Object.fromEntries(given);
+  try {
+    return loadClientConnectConfig({ overrideEnvVars });
+  } catch (error) {
+    // A configuration file without any profile makes the SDK stumble; the environment alone is fine then.
+    if (!(error instanceof TypeError) || env['TEMPORAL_PROFILE']) throw error;
+    return loadClientConnectConfig({ overrideEnvVars, disableFile: true });
+  }
 }
 
 async function connecting<T>(target: Target, connect: () => Promise<T>): Promise<T> {
