@@ -12,7 +12,7 @@ export function runbookDetails(state: RunbookState, namespace = 'default'): stri
   const next = nextMove(state);
   const step = waitingStep(state);
   if (next !== null && step !== null) {
-    lines.push('', next.waitsFor, '', 'To move it on:');
+    lines.push('', next.waitsFor.replaceAll(/\s+/g, ' '), '', 'To move it on:');
     for (const message of next.messages) {
       lines.push('', `**${message}** ${effect(message, step)}:`, ...commands(state, message, namespace));
     }

@@ -13,6 +13,7 @@ import { createInterface } from 'node:readline';
 import { Client, Connection } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { NativeConnection } from '@temporalio/worker';
+import { ensureSearchAttributes } from '../connections/searchAttributes.js';
 import { FleetError } from '../fleet/errors.js';
 import { SEARCH_ATTRIBUTES } from '../fleet/names.js';
 import { waitFor } from './waiting.js';
@@ -111,11 +112,13 @@ export async function startTestTemporal(options: { readonly durable?: boolean } 
  * The test server, whose clock jumps over what nobody works in. It knows less than a real one (no search, no CLI):
  * for stories of minutes. End it with `teardown()`. @throws NotFound
  */
-export function startTimeSkippingTemporal(): Promise<TestWorkflowEnvironment> {
+export async function startTimeSkippingTemporal(): Promise<TestWorkflowEnvironment> {
   const binary = findProgram('temporal-test-server', 'REDIS_FLEET_BIN_TEMPORAL_TEST_SERVER');
-  return TestWorkflowEnvironment.createTimeSkipping({
+  const environment = await TestWorkflowEnvironment.createTimeSkipping({
     server: { executable: { type: 'existing-path', path: binary } },
   });
+  await ensureSearchAttributes(environment.connection, NAMESPACE);
+  return environment;
 }
 
 interface Server {

@@ -35,6 +35,8 @@ const RETRY = { initialInterval: 500, backoffCoefficient: 2, maximumInterval: 10
 /** Every activity is heartbeated by its worker, so this is how soon the death of a worker is noticed. */
 const HEARTBEAT_MS = 10_000;
 const AGENT_TAKES_WITHIN_MS = 30_000;
+/** Said, because the SDK's real default is not to wait: an undo would run beside the activity it undoes. */
+const CANCELLATION = 'WAIT_CANCELLATION_COMPLETED';
 
 /** Activities that need only the network, on the control queue. `summary` is what the Temporal UI shows. */
 export function control(summary: string, overrides: Bounds = {}): ActivityInterfaceFor<ControlActivities> {
@@ -61,8 +63,9 @@ export function local(
   const bounds = { startToCloseTimeout: 10_000, scheduleToCloseTimeout: 10 * MINUTE_MS, ...overrides };
   const activities = proxyLocalActivities<ControlActivities>({
     retry: RETRY,
-    // Longer waits become timers of the server, so that the workflow task ends.
-    localRetryThreshold: 5000,
+    cancellationType: CANCELLATION,
+    // Longer waits become timers of the server: control messages are not heard while a workflow task lasts.
+    localRetryThreshold: 1000,
     ...(summary === undefined ? {} : { summary: cut(summary, 200) }),
     ...bounds,
   });
@@ -94,6 +97,7 @@ function calls<A extends object>(
     taskQueue,
     summary: cut(summary, 200),
     retry: overrides.retry ?? RETRY,
+    cancellationType: CANCELLATION,
     startToCloseTimeout: startToCloseMs,
     scheduleToCloseTimeout: scheduleToCloseMs,
     heartbeatTimeout: heartbeatMs,

@@ -2,7 +2,7 @@
 
 import { ApplicationFailure, proxyActivities, sleep } from '@temporalio/workflow';
 import type { RunbookResult } from '../../../src/fleet/runbook.js';
-import { onHost } from '../../../src/workflows/activityOptions.js';
+import { control, local, onHost } from '../../../src/workflows/activityOptions.js';
 import { followed } from '../../../src/workflows/inFlight.js';
 import { runRunbook } from '../../../src/workflows/runbook.js';
 import type { Ledger } from './ledger.js';
@@ -12,6 +12,7 @@ const once = followed(
   proxyActivities<Ledger>({
     startToCloseTimeout: '20 seconds',
     heartbeatTimeout: '2 seconds',
+    cancellationType: 'WAIT_CANCELLATION_COMPLETED',
     retry: { maximumAttempts: 1 },
   }),
   {
@@ -247,4 +248,32 @@ export async function refusesItself(): Promise<RunbookResult<string>> {
   return runRunbook({ title: 'Refuse' }, () =>
     Promise.reject(ApplicationFailure.nonRetryable('There is no room.', 'NoHeadroom')),
   );
+}
+
+/** Confirms ownership with the bounds that every procedure has. */
+export async function usualBounds(input: { where: 'queue' | 'local' }): Promise<RunbookResult<string>> {
+  return runRunbook({ title: 'Ask Consul' }, async (runbook) => {
+    await runbook.step({
+      name: 'confirm',
+      does: 'Confirms ownership.',
+      run: () =>
+        (input.where === 'queue' ? control('confirm') : local('confirm')).confirmOwnership({ databases: [] }),
+    });
+    return 'confirmed';
+  });
+}
+
+/** An activity that says nothing for longer than it may. */
+export async function silence(): Promise<RunbookResult<string>> {
+  return runRunbook({ title: 'Listen' }, async (runbook) => {
+    await runbook.step({
+      name: 'listen',
+      does: 'Listens.',
+      run: () =>
+        control('listen', { heartbeatTimeout: 400, retry: { maximumAttempts: 1 } }).confirmOwnership({
+          databases: [],
+        }),
+    });
+    return 'heard';
+  });
 }
