@@ -64,7 +64,8 @@ export function hostActivities(dependencies: HostActivityDependencies): HostActi
 
     removeProcess: ({ database }) => changing(database, () => processes.remove(database)),
 
-    readDataFile: ({ database }) => inspectDataFile(processes.files(database).data).catch(nullWhenMissing),
+    readDataFile: async ({ database }) =>
+      inspectDataFile(processes.files(database).data).catch(nullWhenMissing),
 
     readBackupFile: ({ file }) => inspectDataFile(file),
 
