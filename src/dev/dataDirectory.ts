@@ -25,6 +25,8 @@ export interface DataDirectory {
   readonly ports: string;
   /** What an orderly stop saved, for the next start. */
   readonly stopped: string;
+  /** A file that does not exist: our processes shall not read the profiles of whoever started them. */
+  readonly noTemporalConfig: string;
   host(name: string): string;
 }
 
@@ -46,6 +48,7 @@ export function dataDirectory(folder: string): DataDirectory {
     env: inside('env'),
     ports: inside('ports.json'),
     stopped: inside('stopped.json'),
+    noTemporalConfig: inside('no-temporal-profiles.toml'),
     host: (name) => path.join(root, 'hosts', name),
   };
 }

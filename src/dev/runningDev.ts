@@ -255,7 +255,7 @@ export class RunningDev implements DevFleet {
     const given = Object.entries(this.#options.env ?? process.env).filter(
       ([name]) => !/^(TEMPORAL|CONSUL)_/.test(name),
     );
-    return { ...Object.fromEntries(given), ...this.env, TEMPORAL_CONFIG_FILE: '/dev/null' };
+    return { ...Object.fromEntries(given), ...this.env, TEMPORAL_CONFIG_FILE: this.data.noTemporalConfig };
   }
 
   #readiness(child: SupervisedChild): Parameters<typeof awaitReady>[1] {
