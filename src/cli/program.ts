@@ -31,7 +31,7 @@ export async function runCli(argv: readonly string[], context: CliContext): Prom
   let exitCode: ExitCode = WELL;
   let usage = '';
   try {
-    const program = await createProgram(context, argv, (code) => {
+    const program = await createProgram(context, (code) => {
       exitCode = code;
     });
     configure(program, context, (text) => {
@@ -55,17 +55,13 @@ function configure(command: Command, context: CliContext, onUsage: (text: string
   for (const child of command.commands) configure(child, context, onUsage);
 }
 
-async function createProgram(
-  context: CliContext,
-  argv: readonly string[],
-  setExitCode: SetExitCode,
-): Promise<Command> {
+async function createProgram(context: CliContext, setExitCode: SetExitCode): Promise<Command> {
   const program = new Command('redis-fleet')
     .description('Operates a fleet of Redis leaders and followers by durable Temporal runbooks')
     .addHelpText('after', ENVIRONMENT);
   registerFleet(program, context, setExitCode);
   registerRunbook(program, context, setExitCode);
-  await registerDaemons(program, argv);
+  await registerDaemons(program);
   return program;
 }
 
@@ -169,12 +165,14 @@ function way(value: string): string {
   throw new InvalidArgumentError(`It is one of ${BRING_UP_WAYS.join(', ')}.`);
 }
 
-/** Commands that keep running. Their own files describe them; each is imported only to be called, or described. */
-async function registerDaemons(program: Command, argv: readonly string[]): Promise<void> {
-  const called = argv.find((word) => !word.startsWith('-'));
-  const named = called === 'help' ? argv[argv.indexOf('help') + 1] : called;
-  const wanted = (name: string): boolean => named === undefined || named === name;
-  if (wanted('dev')) (await import('./dev.js')).registerDev(program);
-  if (wanted('worker')) (await import('./worker.js')).registerWorker(program);
-  if (wanted('agent')) (await import('./agent.js')).registerAgent(program);
+/** Commands that keep running: their own files describe them, and import what is heavy when they are called. */
+async function registerDaemons(program: Command): Promise<void> {
+  const [{ registerDev }, { registerWorker }, { registerAgent }] = await Promise.all([
+    import('./dev.js'),
+    import('./worker.js'),
+    import('./agent.js'),
+  ]);
+  registerDev(program);
+  registerWorker(program);
+  registerAgent(program);
 }

@@ -1,0 +1,87 @@
+import fc from 'fast-check';
+import { describe, expect, expectTypeOf, test } from 'vitest';
+import type * as z from 'zod';
+import { FleetError } from '../../src/fleet/errors.js';
+import { WORKFLOW_TYPES } from '../../src/fleet/names.js';
+import type { BringUpFollowerRequest, ProvisionServerRequest } from '../../src/fleet/requests.js';
+import { parseRequest } from '../../src/fleet/requestSchemas.js';
+import type { requestSchemas } from '../../src/fleet/requestSchemas.js';
+
+function refused(type: (typeof WORKFLOW_TYPES)[number], input: unknown): string {
+  try {
+    parseRequest(type, input);
+  } catch (error) {
+    if (error instanceof FleetError && error.kind === 'InvalidRequest') return error.message;
+    throw error;
+  }
+  throw new Error('It was accepted.');
+}
+
+describe('a request', () => {
+  test('has the fields of its interface, no more and no less', () => {
+    type Schemas = typeof requestSchemas;
+    expectTypeOf<z.output<Schemas['provisionServer']>>().branded.toEqualTypeOf<ProvisionServerRequest>();
+    expectTypeOf<z.output<Schemas['bringUpFollower']>>().branded.toEqualTypeOf<BringUpFollowerRequest>();
+    expect(WORKFLOW_TYPES).toContain('provisionServer');
+  });
+
+  test('that is right comes back as it was', () => {
+    const whole = {
+      database: 'sessions-03',
+      host: 'redis-02-b',
+      backup: { file: '/backups/sessions-03.rdb' },
+      way: 'backup',
+      approved: { 'synchronise from the leader': { by: 'ann', reason: 'night, no load' } },
+    };
+    expect(parseRequest('bringUpFollower', whole)).toEqual(whole);
+    expect(parseRequest('provisionServer', { server: 'redis-01' })).toEqual({ server: 'redis-01' });
+  });
+
+  test.each([
+    ['bringUpFollower', {}, 'database: this is missing, write a string'],
+    ['bringUpFollower', { databse: 'a' }, 'databse: there is no such field, write database instead'],
+    ['bringUpFollower', { database: 7 }, 'database: 7 is not right, write a string'],
+    ['bringUpFollower', { database: 'Sessions 3' }, 'write sessions-3 instead'],
+    [
+      'bringUpFollower',
+      { database: 'a', way: 'fast' },
+      'way: "fast" is not one of own-files, backup, chain, full',
+    ],
+    [
+      'bringUpFollower',
+      { database: 'a', backup: { file: 'x' } },
+      'backup.file: this is not an absolute path',
+    ],
+    ['bringUpFollower', { database: 'a', backup: {} }, 'backup.file: this is missing'],
+    [
+      'bringUpFollower',
+      { database: 'a', approved: { x: { by: 'ann' } } },
+      'approved.x.reason: this is missing',
+    ],
+    [
+      'bringUpFollower',
+      { database: 'a', approved: { x: { by: ' ', reason: 'r' } } },
+      'approved.x.by: this is empty',
+    ],
+    ['bringUpFollower', { database: 'a', force: true }, 'force: there is no such field'],
+    ['provisionServer', { server: null }, 'server: nothing is not right'],
+    [
+      'provisionServer',
+      undefined,
+      'takes one JSON object, not nothing: write for example {"server":"redis-01"}',
+    ],
+    ['provisionServer', [{ server: 'a' }], 'takes one JSON object, not a list'],
+    ['provisionServer', '{"server":"redis-01"}', 'takes one JSON object, not "{'],
+  ] as const)('%s of %j is refused, and the field is named', (type, input, says) => {
+    expect(refused(type, input)).toContain(says);
+    expect(refused(type, input)).toContain('Nothing was done.');
+  });
+
+  test('of any JSON is taken or refused with a sentence, never a crash', () => {
+    fc.assert(
+      fc.property(fc.constantFrom(...WORKFLOW_TYPES), fc.jsonValue(), (type, input) => {
+        expect(refused(type, input)).toMatch(/\.$/);
+      }),
+    );
+  });
+});
