@@ -120,7 +120,7 @@ async function connecting<T>(target: Target, connect: () => Promise<T>): Promise
   } catch (error) {
     if (error instanceof FleetError) throw error;
     const code = grpcCode(error);
-    const words = withoutSecrets(firstLine(error));
+    const words = plainWords(error);
     if (code === PERMISSION_DENIED || code === UNAUTHENTICATED) {
       throw new FleetError(
         'WrongCredentials',
@@ -161,6 +161,13 @@ export function grpcCode(error: unknown): number | null {
   return null;
 }
 
-function firstLine(error: unknown): string {
-  return (messageOf(error).split('\n')[0] ?? '').replace(/\.$/, '');
+const LONGEST_WORDS = 300;
+
+/** What the SDK's two halves say about the network, as a person would say it. */
+function plainWords(error: unknown): string {
+  const words = withoutSecrets(messageOf(error));
+  if (/connection ?refused/i.test(words)) return 'connection refused';
+  if (/deadline/i.test(words)) return `no answer within ${CONNECT_TIMEOUT_MS / 1000} s`;
+  if (/dns error|failed to lookup|ENOTFOUND/i.test(words)) return 'its name cannot be resolved';
+  return (words.split('\n')[0] ?? '').replace(/\.$/, '').slice(0, LONGEST_WORDS);
 }

@@ -59,11 +59,14 @@ function asFailure(error: unknown, cancellation: AbortSignal): unknown {
   }
   if (error instanceof ApplicationFailure) return error;
   if (error instanceof FleetError) {
-    return ApplicationFailure.create({
+    const failure = ApplicationFailure.create({
       type: error.kind,
       message: withoutSecrets(error.message),
       nonRetryable: !error.retryable,
     });
+    // Foreseen, and said in a sentence: a stack would only hide it.
+    failure.stack = '';
+    return failure;
   }
   const name = error instanceof Error ? error.name : 'Error';
   const failure = ApplicationFailure.create({

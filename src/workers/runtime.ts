@@ -1,5 +1,6 @@
 /** The SDK's runtime, once a process: its words go to our log, and signals are ours. */
 
+import { IllegalStateError } from '@temporalio/common';
 import { Runtime } from '@temporalio/worker';
 import type { LogLevel, LogMetadata, Logger } from '@temporalio/worker';
 import type { Log } from '../connections/log.js';
@@ -10,12 +11,17 @@ let installed = false;
 export function installRuntime(log: Log): void {
   if (installed) return;
   installed = true;
-  Runtime.install({
-    logger: new SdkLog(log),
-    telemetryOptions: { logging: { filter: { core: 'WARN', other: 'ERROR' }, forward: {} } },
-    // A worker that still waits for Temporal must end on a signal, too: whoever runs it listens.
-    shutdownSignals: [],
-  });
+  try {
+    Runtime.install({
+      logger: new SdkLog(log),
+      telemetryOptions: { logging: { filter: { core: 'WARN', other: 'ERROR' }, forward: {} } },
+      // A worker that still waits for Temporal must end on a signal, too: whoever runs it listens.
+      shutdownSignals: [],
+    });
+  } catch (error) {
+    // Somebody in this process connected before us, and has it as it is.
+    if (!(error instanceof IllegalStateError)) throw error;
+  }
 }
 
 /** Fields of the SDK's log entries that say something to an engineer. */
