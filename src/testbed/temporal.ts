@@ -13,7 +13,6 @@ import { createInterface } from 'node:readline';
 import { Client, Connection } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { NativeConnection } from '@temporalio/worker';
-import { ensureSearchAttributes } from '../connections/searchAttributes.js';
 import { FleetError } from '../fleet/errors.js';
 import { SEARCH_ATTRIBUTES } from '../fleet/names.js';
 import { waitFor } from './waiting.js';
@@ -23,6 +22,8 @@ const START_DEADLINE_MS = 30_000;
 const KEPT_LINES = 20;
 const NAMESPACE = 'default';
 const CLI_TYPES = { KEYWORD: 'Keyword', KEYWORD_LIST: 'KeywordList' } as const;
+/** The API's numbers for the same. */
+const API_TYPES = { KEYWORD: 2, KEYWORD_LIST: 7 } as const;
 
 /** Kills the server when the pipe from us closes, which also happens when we are killed. */
 const GUARDIAN = '"$@" </dev/null & echo "$!"; read -r _; kill -KILL "$!" 2>/dev/null; wait "$!"';
@@ -117,7 +118,14 @@ export async function startTimeSkippingTemporal(): Promise<TestWorkflowEnvironme
   const environment = await TestWorkflowEnvironment.createTimeSkipping({
     server: { executable: { type: 'existing-path', path: binary } },
   });
-  await ensureSearchAttributes(environment.connection, NAMESPACE);
+  // It knows how to add them, and not how to list them.
+  const attributes = Object.entries(SEARCH_ATTRIBUTES).map(
+    ([name, type]) => [name, API_TYPES[type]] as const,
+  );
+  await environment.connection.operatorService.addSearchAttributes({
+    namespace: NAMESPACE,
+    searchAttributes: Object.fromEntries(attributes),
+  });
   return environment;
 }
 

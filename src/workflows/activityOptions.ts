@@ -62,7 +62,8 @@ export function local(
 ): LocalActivityInterfaceFor<ControlActivities> {
   const bounds = { startToCloseTimeout: 10_000, scheduleToCloseTimeout: 10 * MINUTE_MS, ...overrides };
   const activities = proxyLocalActivities<ControlActivities>({
-    retry: RETRY,
+    // Its attempts are counted as well: a worker measures the time, and a worker may be replaced.
+    retry: { ...RETRY, maximumAttempts: 64 },
     cancellationType: CANCELLATION,
     // Longer waits become timers of the server: control messages are not heard while a workflow task lasts.
     localRetryThreshold: 1000,

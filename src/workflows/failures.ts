@@ -88,15 +88,17 @@ function describe(error: unknown): Description {
 }
 
 function describeActivity(error: ActivityFailure): Description {
-  const { activityType, cause, retryState } = error;
+  const { activityType, cause } = error;
   if (cause instanceof TimeoutFailure) return describeTimeout(activityType, cause, places.get(error) ?? null);
   if (cause instanceof ApplicationFailure) {
-    const refused = cause.nonRetryable === true || retryState === 'NON_RETRYABLE_FAILURE';
-    const tried = retryState === 'TIMEOUT' || retryState === 'MAXIMUM_ATTEMPTS_REACHED';
+    // Not by the retry state: a local activity whose retries are used up says NON_RETRYABLE_FAILURE, too.
+    const refused = cause.nonRetryable === true;
     const bound = places.get(error)?.scheduleToCloseMs;
     const howLong = bound === undefined ? '' : ` (its time for retries is ${inWords(bound)})`;
     return {
-      text: tried ? `${cause.message} The retries of ${activityType} are used up${howLong}.` : cause.message,
+      text: refused
+        ? cause.message
+        : `${cause.message} The retries of ${activityType} are used up${howLong}.`,
       kind: cause.type ?? null,
       refused,
     };

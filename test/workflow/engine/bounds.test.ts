@@ -56,9 +56,9 @@ for (const where of ['queue', 'local'] as const) {
   test(`a longer one makes the runbook stuck, and it goes on afterwards (${where})`, async () => {
     awayUntil = Number.POSITIVE_INFINITY;
     const handle = await start('usualBounds', `stuck-${where}`, { where });
-    await temporal.sleep('11 minutes');
     const stuck = await waitFor(
       async () => {
+        await temporal.sleep('1 minute');
         const state = await stateOf(handle);
         return state.status === 'stuck' && state;
       },
@@ -75,19 +75,3 @@ for (const where of ['queue', 'local'] as const) {
     expect((await resultOf(handle)).result).toBe('confirmed');
   });
 }
-
-test('a host whose agent is gone is waited for 30 s, not for ever', async () => {
-  const handle = await start('needsHost', 'gone', { host: 'redis-01-b' });
-  await temporal.sleep('31 seconds');
-  const stuck = await waitFor(
-    async () => {
-      const state = await stateOf(handle);
-      return state.status === 'stuck' && state;
-    },
-    { deadlineMs: 20_000, what: 'the runbook to be stuck' },
-  );
-  expect(progressOf(stuck, 'ask')).toMatchObject({
-    problem: expect.stringContaining('was taken by no agent within 30 s') as string,
-  });
-  await handle.terminate();
-});

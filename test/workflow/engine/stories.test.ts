@@ -377,6 +377,23 @@ test('a host that nobody serves is reported as that, and goes on when its agent 
   });
 });
 
+test('without being told so, an activity on a host is bounded in every way', async () => {
+  const handle = await stage.start('needsHost', stage.id('bounds'), { host: 'redis-09-b' });
+  const scheduled = await waitFor(
+    async () =>
+      (await handle.fetchHistory()).events?.find((event) => event.activityTaskScheduledEventAttributes)
+        ?.activityTaskScheduledEventAttributes,
+    { deadlineMs: 20_000, what: 'the activity to be scheduled' },
+  );
+  const seconds = (timeout: { seconds?: unknown } | null | undefined): number => Number(timeout?.seconds);
+  expect(seconds(scheduled.scheduleToStartTimeout)).toBe(30);
+  expect(seconds(scheduled.startToCloseTimeout)).toBe(60);
+  expect(seconds(scheduled.scheduleToCloseTimeout)).toBe(600);
+  expect(seconds(scheduled.heartbeatTimeout)).toBe(10);
+  await tell(handle, 'abort', 'seen enough');
+  await failureOf(handle);
+});
+
 test('a worker that falls silent is reported as that, long before its time is up', async () => {
   let silent = true;
   const worker = await Worker.create({
