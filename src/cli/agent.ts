@@ -39,21 +39,26 @@ Environment:
       const { spareMemory } = await import('../host/spareMemory.js');
       spareMemory();
       // The SDK's native part is heavy: other commands start without it.
-      const [{ runAgent }, { createLog }, { stopOnSignals }] = await Promise.all([
+      const [{ runAgent }, { createLog }, { releaseRuntime }, { stopOnSignals }] = await Promise.all([
         import('../workers/agent.js'),
         import('../connections/log.js'),
+        import('../workers/runtime.js'),
         import('../workers/stopSignals.js'),
       ]);
       const log = createLog(`agent ${host}`, process.env);
       const signal = stopOnSignals(log);
-      await runAgent({
-        env: process.env,
-        host,
-        data: data ?? process.env['REDIS_FLEET_DATA'] ?? DEFAULT_DATA,
-        log,
-        signal,
-        ...(file === undefined ? {} : { fleetFile: file }),
-      });
+      try {
+        await runAgent({
+          env: process.env,
+          host,
+          data: data ?? process.env['REDIS_FLEET_DATA'] ?? DEFAULT_DATA,
+          log,
+          signal,
+          ...(file === undefined ? {} : { fleetFile: file }),
+        });
+      } finally {
+        await releaseRuntime();
+      }
       process.exitCode = 0;
     });
 }

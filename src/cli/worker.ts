@@ -26,19 +26,23 @@ Environment:
     )
     .action(async ({ file }: WorkerOptions) => {
       // The SDK's native part is heavy: other commands start without it.
-      const [{ runControlWorker }, { createLog }, { stopOnSignals }] = await Promise.all([
+      const [{ runControlWorker }, { createLog }, { releaseRuntime }, { stopOnSignals }] = await Promise.all([
         import('../workers/control.js'),
         import('../connections/log.js'),
+        import('../workers/runtime.js'),
         import('../workers/stopSignals.js'),
       ]);
       const log = createLog('worker', process.env);
       const signal = stopOnSignals(log);
-      await runControlWorker({
-        env: process.env,
-        log,
-        signal,
-        ...(file === undefined ? {} : { fleetFile: file }),
-      });
-      process.exitCode = 0;
+      try {
+        await runControlWorker({
+          env: process.env,
+          log,
+          signal,
+          ...(file === undefined ? {} : { fleetFile: file }),
+        });
+      } finally {
+        await releaseRuntime();
+      }
     });
 }

@@ -24,6 +24,16 @@ export function installRuntime(log: Log): void {
   }
 }
 
+/**
+ * Lets the process end: an installed runtime keeps it alive for ever when no connection was opened, because a setting
+ * was wrong or a signal came first. Call it last.
+ */
+export async function releaseRuntime(): Promise<void> {
+  if (!installed) return;
+  installed = false;
+  await Runtime.instance().shutdown();
+}
+
 /** Fields of the SDK's log entries that say something to an engineer. */
 const TELLING = ['activityType', 'attempt', 'workflowId', 'workflowType', 'taskQueue', 'durationMs', 'error'];
 
