@@ -16,12 +16,15 @@ import { replicationActivities } from './replication.js';
 /** A healthy process answers within milliseconds; one that forks a large data set may stall for a second. */
 const ANSWER_TIMEOUT_MS = 3_000;
 
+/** A process that loads answers INFO every now and then; one that died does not. */
+const SILENCE_WHILE_LOADING_MS = 6_000;
+
 /** How the activities reach Redis: every call opens a connection of its own and closes it. */
 export interface RedisAccess {
-  use<T>(endpoint: Endpoint, action: (redis: Redis) => Promise<T>): Promise<T>;
-  facts(endpoint: Endpoint): Promise<ProcessFacts>;
+  readonly use: <T>(endpoint: Endpoint, action: (redis: Redis) => Promise<T>) => Promise<T>;
+  readonly facts: (endpoint: Endpoint) => Promise<ProcessFacts>;
   /** @throws LeaderUnfit when the process is not the one of the baseline any more */
-  sameProcess(baseline: ForkBaseline): Promise<ProcessFacts>;
+  readonly sameProcess: (baseline: ForkBaseline) => Promise<ProcessFacts>;
 }
 
 export function redisAccess(credentials: Credentials): RedisAccess {
@@ -139,31 +142,37 @@ function processActivities({ use, facts, sameProcess }: RedisAccess): ProcessAct
 
     async resizeBacklog({ leader, bytes }) {
       return use(leader, async (redis) => {
-        const before = parseProcessFacts(await redis.info('replication')).backlog.size;
+        const before = parseProcessFacts(await redis.info()).backlog.size;
         await redis.config('SET', 'repl-backlog-size', bytes);
         return before;
       });
     },
 
     async awaitLoaded({ endpoint, deadlineMs }) {
-      let last: FleetError | null = null;
+      let silentSince: number | null = null;
       const loaded = await pollUntil({ deadlineMs }, async () => {
         try {
           const now = await facts(endpoint);
+          silentSince = null;
           return now.loading ? null : now;
         } catch (error) {
           if (!(error instanceof FleetError && error.kind === 'Unreachable')) {
             throw error;
           }
-          last = error;
-          return null;
+          silentSince ??= Date.now();
+          if (Date.now() - silentSince < SILENCE_WHILE_LOADING_MS) {
+            return null;
+          }
+          throw new FleetError(
+            'ProcessDied',
+            `${showEndpoint(endpoint)} fell silent while it loaded its data file (${messageOf(error)}). The leader was not touched.`,
+          );
         }
       });
       if (loaded === null) {
         throw new FleetError(
-          'ProcessDied',
-          `${showEndpoint(endpoint)} did not finish loading its data file within ${Math.round(deadlineMs / 1000)} s` +
-            `${last === null ? '' : `: ${messageOf(last)}`}. The leader was not touched. See its redis.log, then retry.`,
+          'NotCaughtUp',
+          `${showEndpoint(endpoint)} still loads its data file after ${Math.round(deadlineMs / 1000)} s. The leader was not touched. Retry to wait on.`,
         );
       }
       return loaded;

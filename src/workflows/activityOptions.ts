@@ -30,6 +30,9 @@ export interface Bounds {
   readonly retry?: RetryPolicy;
 }
 
+/** Copying and loading take as long as the data is large. */
+export const FOR_DATA: Bounds = { startToCloseTimeout: '2 hours', scheduleToCloseTimeout: '6 hours' };
+
 const MINUTE_MS = 60_000;
 const RETRY = { initialInterval: 500, backoffCoefficient: 2, maximumInterval: 10_000 } as const;
 /** Every activity is heartbeated by its worker, so this is how soon the death of a worker is noticed. */

@@ -12,14 +12,31 @@ import {
   type ChosenWay,
   type RejectedWay,
 } from '../fleet/bringUp.js';
-import { forkHeadroom } from '../fleet/headroom.js';
-import { showSize } from '../fleet/quantities.js';
 import { sameEndpoint, showEndpoint, type Endpoint } from '../fleet/record.js';
 import type { BringUpFollowerRequest } from '../fleet/requests.js';
 import type { RunbookResult } from '../fleet/runbook.js';
-import { control, local, onHost } from './activityOptions.js';
+import { control, FOR_DATA, local, onHost } from './activityOptions.js';
 import { lookAtBringUp } from './bringUpFacts.js';
-import { refusal } from './failures.js';
+import {
+  BEFORE_THE_CHOICE,
+  CHECK,
+  CHOOSE,
+  CLAIM,
+  EQUAL_OFFSETS,
+  FOLLOW,
+  FULL,
+  PLACE,
+  PROVE,
+  RECORD,
+  RELEASE,
+  START,
+  STEPS_BY_WAY,
+  SYNCHRONISE,
+  TIDY,
+  WIDEN,
+} from './bringUpOutline.js';
+import { failureKind, failureMessage, refusal } from './failures.js';
+import { givingBackForkRights, synchroniseUnderPermit } from './fork.js';
 import { runRunbook, type Runbook } from './runbook.js';
 
 export interface BroughtUpFollower {
@@ -36,10 +53,7 @@ export interface BroughtUpFollower {
 }
 
 const HOUR_MS = 3_600_000;
-/** Copying and loading take as long as the data is large; everything else is quick. */
-const FOR_DATA = { startToCloseTimeout: '2 hours', scheduleToCloseTimeout: '6 hours' } as const;
 const FOLLOW_DEADLINE_MS = 60_000;
-const PERMIT_WAIT_MS = 60_000;
 
 export async function bringUpFollower(
   input: BringUpFollowerRequest,
@@ -192,63 +206,6 @@ export async function bringUpFollower(
   });
 }
 
-const CHECK = { name: 'check the request', does: 'Validates the argument.' };
-const PLACE = {
-  name: 'find the database',
-  does: 'Reads its record and decides on which host the follower shall run.',
-};
-const CLAIM = { name: 'claim the database', does: 'No other runbook may change it meanwhile.' };
-const CHOOSE = {
-  name: 'choose the way',
-  does: 'Looks at the leader, at all files and other followers, and chooses the way that spares the leader most.',
-};
-const WIDEN = {
-  name: 'widen the backlog',
-  does: "Widens the leader's backlog, so that it covers the time of loading.",
-};
-const START = {
-  name: 'start the follower',
-  does: 'Puts its data file in place and starts it, following nobody yet.',
-};
-const PERMIT = { name: 'take the fork permit', does: 'Only one process of a host may fork at a time.' };
-const SYNCHRONISE = {
-  name: 'synchronise from another follower',
-  does: 'Opens the gate of the other follower for this one: the fork is there, not on the leader.',
-};
-const FULL = {
-  name: 'synchronise from the leader',
-  does: 'Opens the gate of the leader for this one follower: the leader forks once.',
-};
-const RETURN_PERMIT = { name: 'give back the fork permit', does: 'Others on that host may fork again.' };
-const FOLLOW = {
-  name: 'follow the leader',
-  does: 'Points the follower at its leader: a partial synchronisation.',
-};
-const EQUAL_OFFSETS = {
-  name: 'wait for equal offsets',
-  does: 'Waits until the follower has reached an offset that its leader had.',
-};
-const PROVE = {
-  name: 'prove the forks',
-  does: "Compares the leader's own fork counter with that of the beginning.",
-};
-const RECORD = { name: 'record the follower', does: 'The record names it, and the catalog follows.' };
-const TIDY = {
-  name: 'tidy up',
-  does: 'The backlog gets its configured size back, and the old data file is removed.',
-};
-const RELEASE = { name: 'release the database', does: 'Other runbooks may work on it.' };
-
-const BEFORE_THE_CHOICE = [CHECK, PLACE, CLAIM, CHOOSE, EQUAL_OFFSETS, PROVE, RECORD, TIDY, RELEASE];
-const AT_THE_END = [EQUAL_OFFSETS, PROVE, RECORD, TIDY, RELEASE];
-const STEPS_BY_WAY = {
-  following: AT_THE_END,
-  'own-files': [WIDEN, START, FOLLOW, ...AT_THE_END],
-  backup: [WIDEN, START, FOLLOW, ...AT_THE_END],
-  chain: [WIDEN, START, PERMIT, SYNCHRONISE, RETURN_PERMIT, FOLLOW, ...AT_THE_END],
-  full: [START, PERMIT, FULL, RETURN_PERMIT, ...AT_THE_END],
-} as const satisfies Record<ChosenWay['way'], unknown>;
-
 async function release(database: string): Promise<void> {
   await control(`release ${database}`).releaseDatabases({ databases: [database] });
 }
@@ -331,9 +288,26 @@ async function startFollower(
           break;
       }
       await host.startProcess({ process, allowEmpty: true });
-      await control(`${database} loads`, FOR_DATA).awaitLoaded({ endpoint: follower, deadlineMs: HOUR_MS });
+      await loaded(database, follower);
     },
   });
+}
+
+/** A file that looks whole may still be broken inside: Redis finds that out while it loads, says so, and exits. */
+async function loaded(database: string, follower: Endpoint): Promise<void> {
+  try {
+    await control(`${database} loads`, FOR_DATA).awaitLoaded({ endpoint: follower, deadlineMs: HOUR_MS });
+  } catch (error) {
+    if (failureKind(error) !== 'ProcessDied') {
+      throw error;
+    }
+    const seen = await onHost(follower.host, `last words of ${database}`).hostProcess({ database });
+    throw refusal(
+      'ProcessDied',
+      `${failureMessage(error)} The last lines of its log: ${seen?.lastWords ?? 'none'}. ` +
+        'Abort this runbook, then start it again with a good data file, or without --backup.',
+    );
+  }
 }
 
 async function followLeader(runbook: Runbook, follower: Endpoint, leader: ForkBaseline): Promise<void> {
@@ -361,34 +335,20 @@ async function chainFrom(
       `${showEndpoint(source)} was chosen as the source and is not among those looked at.`,
     );
   }
-  const baseline: ForkBaseline = {
-    endpoint: source,
-    runId: seen.facts.runId,
-    totalForks: seen.facts.totalForks,
-  };
-  await underForkPermit(
-    runbook,
-    { host: source.host, database, reason: `chain to ${follower.host}` },
-    async () => {
-      await runbook.step({
-        ...SYNCHRONISE,
-        undo: shuttingGates(source),
-        run: async () => {
-          await requireHeadroom(source);
-          await control(`copy from ${source.host}`, FOR_DATA).synchroniseFully({
-            source: baseline,
-            follower,
-            deadlineMs: HOUR_MS,
-          });
-          await control(`catch up with ${source.host}`, FOR_DATA).awaitCaughtUp({
-            leader: baseline,
-            follower,
-            deadlineMs: HOUR_MS,
-          });
-        },
+  const { runId, totalForks } = seen.facts;
+  const baseline: ForkBaseline = { endpoint: source, runId, totalForks };
+  await runbook.step({
+    ...SYNCHRONISE,
+    undo: givingBackForkRights(source),
+    run: async () => {
+      await synchroniseUnderPermit(baseline, follower, database, `chain to ${follower.host}`);
+      await control(`catch up with ${source.host}`, FOR_DATA).awaitCaughtUp({
+        leader: baseline,
+        follower,
+        deadlineMs: HOUR_MS,
       });
     },
-  );
+  });
 }
 
 async function synchroniseFromLeader(
@@ -397,67 +357,16 @@ async function synchroniseFromLeader(
   follower: Endpoint,
   leader: ForkBaseline,
 ): Promise<void> {
-  const { host } = leader.endpoint;
-  await underForkPermit(runbook, { host, database, reason: 'full synchronisation from the leader' }, () =>
-    runbook.step({
-      ...FULL,
-      approval: {
-        danger:
-          `The leader of ${database} on ${host} will fork once. While the fork lives, every page that is written ` +
-          'is copied: up to as much memory as the database has.',
-      },
-      undo: shuttingGates(leader.endpoint),
-      run: async () => {
-        await requireHeadroom(leader.endpoint);
-        await control(`copy from ${host}`, FOR_DATA).synchroniseFully({
-          source: leader,
-          follower,
-          deadlineMs: HOUR_MS,
-        });
-      },
-    }),
-  );
-}
-
-/** Just before a fork, with the permit in hand: an approval may have waited for hours. */
-async function requireHeadroom(endpoint: Endpoint): Promise<void> {
-  const [memory, { usedMemory }] = await Promise.all([
-    onHost(endpoint.host, `memory of ${endpoint.host}`).hostMemory(),
-    control(`memory of ${showEndpoint(endpoint)}`).inspect({ endpoint }),
-  ]);
-  const headroom = forkHeadroom(memory, usedMemory);
-  if (!headroom.fits) {
-    throw refusal(
-      'NoHeadroom',
-      `A fork of ${showEndpoint(endpoint)} could need ${showSize(usedMemory)}, and its host is ${showSize(headroom.short)} short of that. ` +
-        'Nothing forked. Make room on that host, then retry.',
-    );
-  }
-}
-
-function shuttingGates(endpoint: Endpoint): { does: string; always: true; run: () => Promise<void> } {
-  return {
-    does: `Shuts the gates of ${showEndpoint(endpoint)}.`,
-    always: true,
-    run: () => control('shut the gates').shutGates({ endpoint }),
-  };
-}
-
-async function underForkPermit(
-  runbook: Runbook,
-  permit: { readonly host: string; readonly database: string; readonly reason: string },
-  fork: () => Promise<void>,
-): Promise<void> {
-  const giveBack = (): Promise<void> =>
-    control('give back the permit').releaseForkPermit({ host: permit.host });
   await runbook.step({
-    ...PERMIT,
-    undo: { does: 'Gives the permit back.', always: true, run: giveBack },
-    run: () =>
-      control(`fork permit of ${permit.host}`).acquireForkPermit({ ...permit, waitMs: PERMIT_WAIT_MS }),
+    ...FULL,
+    approval: {
+      danger:
+        `The leader of ${database} on ${leader.endpoint.host} will fork once. While the fork lives, every page that ` +
+        'is written is copied: up to as much memory as the database has.',
+    },
+    undo: givingBackForkRights(leader.endpoint),
+    run: () => synchroniseUnderPermit(leader, follower, database, 'full synchronisation from the leader'),
   });
-  await fork();
-  await runbook.step({ ...RETURN_PERMIT, run: giveBack });
 }
 
 async function tidyUp(
