@@ -8,7 +8,7 @@ import { exclusiveByDatabase } from '../host/exclusive.js';
 import { inspectDataFile } from '../host/inspectDataFile.js';
 import type { ProcessFiles } from '../host/layout.js';
 import type { RedisProcesses } from '../host/processes.js';
-import { readHostMemory } from '../host/resources.js';
+import { hostMemory } from '../host/hostMemory.js';
 import type { HostSettings } from '../host/settings.js';
 import type { HostActivities } from './contracts.js';
 
@@ -50,7 +50,7 @@ export function hostActivities(dependencies: HostActivityDependencies): HostActi
   }
 
   return {
-    hostMemory: () => readHostMemory(),
+    hostMemory: async () => hostMemory(settings, await processes.list()),
 
     hostProcess: ({ database }) => processes.find(database),
 

@@ -34,9 +34,9 @@ export class DevRedis {
   ) {
     const hosts = fleet.servers.flatMap((server) => server.hosts);
     this.#hosts = new Map(
-      hosts.map(({ name, address }) => [
+      hosts.map(({ name, address, memory }) => [
         name,
-        redisProcesses({ host: name, address, data: data.host(name), credentials, redisServer }),
+        redisProcesses({ host: name, address, memory, data: data.host(name), credentials, redisServer }),
       ]),
     );
   }
@@ -127,7 +127,7 @@ export class DevRedis {
   }
 
   /** `REPLICAOF`: null makes it a leader. */
-  async replicate(endpoint: Endpoint, leader: Endpoint | null): Promise<void> {
+  async replicate(endpoint: Endpoint, leader: Pick<Endpoint, 'address' | 'port'> | null): Promise<void> {
     await withRedis(endpoint, this.credentials, { timeoutMs: ANSWER_WITHIN_MS }, async (redis) => {
       if (leader === null) await redis.replicaof('NO', 'ONE');
       else await redis.replicaof(leader.address, leader.port);

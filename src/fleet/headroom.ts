@@ -19,6 +19,17 @@ export function forkHeadroom(host: HostMemory, usedMemory: number): Headroom {
   return left >= 0 ? { fits: true, left } : { fits: false, short: -left };
 }
 
+/**
+ * A host has what the machine has left, and no more than the fleet file gives it, less what its Redis processes hold:
+ * several hosts may share a machine, and a machine may have other work than Redis.
+ */
+export function withinBudget(machine: HostMemory, budget: number, residentInRedis: number): HostMemory {
+  return {
+    total: Math.min(machine.total, budget),
+    available: Math.max(0, Math.min(machine.available, budget - residentInRedis)),
+  };
+}
+
 /** What may be spent on a host without touching its reserve. */
 export function spendable(host: HostMemory): number {
   return Math.max(0, host.available - host.total * RESERVE_SHARE);

@@ -3,7 +3,8 @@ import { FleetError } from '../fleet/errors.js';
 import type { HostMemory, HostProcess } from '../fleet/facts.js';
 import { requireFreePort } from './port.js';
 import type { RedisProcesses } from './processes.js';
-import { readDiskAvailable, readHostMemory } from './resources.js';
+import { hostMemory } from './hostMemory.js';
+import { readDiskAvailable } from './resources.js';
 import { endpointOf, type HostSettings } from './settings.js';
 
 /** For logs, configurations, and a file system that must not be full. */
@@ -29,7 +30,7 @@ export async function checkHost(
       await requireFreePort(endpointOf(settings, spec.port), spec.database);
   }
 
-  const memory = await readHostMemory();
+  const memory = await hostMemory(settings, present);
   const memoryNeeded = sum(
     wanted.map((spec) => Math.max(0, spec.maxmemory - (runs(spec)?.residentMemory ?? 0))),
   );

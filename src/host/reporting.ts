@@ -10,7 +10,8 @@ import { recordStore, type RecordList } from '../records/databases.js';
 import { reportStore } from '../records/reports.js';
 import type { RedisProcesses } from './processes.js';
 import { catalogChanges } from './registrations.js';
-import { readDiskAvailable, readHostMemory } from './resources.js';
+import { hostMemory } from './hostMemory.js';
+import { readDiskAvailable } from './resources.js';
 import type { HostSettings } from './settings.js';
 import { sayOnce } from './sayOnce.js';
 import { processWatch } from './watching.js';
@@ -87,7 +88,7 @@ export function hostReporting({ fleet, settings, processes, consul, log }: Repor
     return {
       host,
       at: new Date().toISOString(),
-      memory: await readHostMemory(),
+      memory: await hostMemory(settings, found),
       diskAvailable: await readDiskAvailable(settings.data),
       processes: withFacts,
     };

@@ -8,6 +8,8 @@ export interface HostSettings {
   readonly host: string;
   /** The host's address: Redis binds to it. */
   readonly address: string;
+  /** What the fleet file lets Redis plan with here. Bytes. */
+  readonly memory: number;
   /** The directory that holds the processes' directories. */
   readonly data: string;
   readonly credentials: Credentials;

@@ -48,10 +48,11 @@ export interface AgentOptions {
  */
 export async function runAgent(options: AgentOptions): Promise<void> {
   const { env, host, log = createLog(`agent ${host}`, env) } = options;
-  const { fleet, address } = await findHost(env, host, options.fleetFile);
+  const { fleet, address, memory } = await findHost(env, host, options.fleetFile);
   const settings: HostSettings = {
     host,
     address,
+    memory,
     data: options.data,
     credentials: readCredentials(env),
     redisServer: redisServerProgram(env),
@@ -129,11 +130,11 @@ async function findHost(
   env: NodeJS.ProcessEnv,
   host: string,
   file: string | undefined,
-): Promise<{ fleet: string; address: string }> {
+): Promise<{ fleet: string; address: string; memory: number }> {
   const fleet = await readFleetFile(env, file);
   const hosts = fleet.servers.flatMap((server) => server.hosts);
   const found = hosts.find(({ name }) => name === host);
-  if (found !== undefined) return { fleet: fleet.name, address: found.address };
+  if (found !== undefined) return { fleet: fleet.name, address: found.address, memory: found.memory };
   throw new FleetError(
     'InvalidRequest',
     `--host: fleet ${fleet.name} has no host "${host}". Its hosts are ${hosts.map(({ name }) => name).join(', ')}. ` +

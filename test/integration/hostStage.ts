@@ -60,6 +60,7 @@ export async function stageHost(
   const settings: HostSettings = {
     host: options.host ?? 'redis-09-a',
     address,
+    memory: 64 * 1024 ** 3,
     data,
     credentials: CREDENTIALS,
     redisServer: redisServerProgram(process.env),

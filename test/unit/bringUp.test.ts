@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { chooseWay, explainImpossible, type BringUpChoice, type ChosenWay } from '../../src/fleet/bringUp.js';
-import { forkHeadroom } from '../../src/fleet/headroom.js';
+import { forkHeadroom, withinBudget } from '../../src/fleet/headroom.js';
 import {
   bringUpFacts,
   chainSource,
@@ -172,6 +172,22 @@ describe('the backlog is made wide enough before, not found too short after', ()
         }
       }),
     );
+  });
+});
+
+describe('the memory of a host', () => {
+  const machine = { total: 1000, available: 900 };
+
+  test('a host that shares its machine has what the fleet file gives it, less what its Redis holds', () => {
+    expect(withinBudget(machine, 400, 150)).toEqual({ total: 400, available: 250 });
+  });
+
+  test('a machine that is full for other reasons has no more than is left', () => {
+    expect(withinBudget({ total: 1000, available: 90 }, 400, 150)).toEqual({ total: 400, available: 90 });
+  });
+
+  test('a host beyond its budget has nothing left, not less', () => {
+    expect(withinBudget(machine, 400, 500)).toEqual({ total: 400, available: 0 });
   });
 });
 
