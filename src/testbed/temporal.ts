@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { accessSync, constants } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import os from 'node:os';
@@ -115,18 +115,36 @@ export async function startTestTemporal(options: { readonly durable?: boolean } 
  */
 export async function startTimeSkippingTemporal(): Promise<TestWorkflowEnvironment> {
   const binary = findProgram('temporal-test-server', 'REDIS_FLEET_BIN_TEMPORAL_TEST_SERVER');
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'redis-fleet-temporal-'));
+  const guarded = path.join(folder, 'temporal-test-server');
+  await writeFile(guarded, watched(binary), { mode: 0o755 });
   const environment = await TestWorkflowEnvironment.createTimeSkipping({
-    server: { executable: { type: 'existing-path', path: binary } },
-  });
-  // It knows how to add them, and not how to list them.
-  const attributes = Object.entries(SEARCH_ATTRIBUTES).map(
-    ([name, type]) => [name, API_TYPES[type]] as const,
-  );
-  await environment.connection.operatorService.addSearchAttributes({
-    namespace: NAMESPACE,
-    searchAttributes: Object.fromEntries(attributes),
-  });
-  return environment;
+    server: { executable: { type: 'existing-path', path: guarded } },
+  }).finally(() => rm(folder, { recursive: true, force: true }));
+  try {
+    // It knows how to add them, and not how to list them.
+    const attributes = Object.entries(SEARCH_ATTRIBUTES).map(
+      ([name, type]) => [name, API_TYPES[type]] as const,
+    );
+    await environment.connection.operatorService.addSearchAttributes({
+      namespace: NAMESPACE,
+      searchAttributes: Object.fromEntries(attributes),
+    });
+    return environment;
+  } catch (error) {
+    await environment.teardown();
+    throw error;
+  }
+}
+
+/** The SDK starts this one, so we hold no pipe to it: it looks whether we live, and stays the process that is killed. */
+function watched(binary: string): string {
+  return `#!/bin/sh
+parent=$PPID
+self=$$
+(while kill -0 "$parent" && kill -0 "$self"; do sleep 1; done; kill -KILL "$self") </dev/null >/dev/null 2>&1 &
+exec '${binary.replaceAll("'", `'\\''`)}' "$@"
+`;
 }
 
 interface Server {

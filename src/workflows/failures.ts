@@ -29,11 +29,13 @@ export interface Problem {
   readonly refusal: boolean;
 }
 
-const places = new WeakMap<object, FailurePlace>();
+type KnownPlace = FailurePlace & { readonly activity: string };
 
-/** Failures do not name their task queue: this does. */
-export function rememberPlace(error: unknown, place: FailurePlace): void {
-  if (typeof error === 'object' && error !== null) places.set(error, place);
+const places = new WeakMap<object, KnownPlace>();
+
+/** Failures do not name their task queue, and those of local activities not even the activity: this does. */
+export function rememberPlace(error: unknown, place: FailurePlace, activity: string): void {
+  if (typeof error === 'object' && error !== null) places.set(error, { ...place, activity });
 }
 
 /** A procedure's own refusal: never tried again by itself. */
@@ -72,11 +74,12 @@ interface Description {
 function describe(error: unknown): Description {
   if (error instanceof ActivityFailure) return describeActivity(error);
   if (error instanceof ChildWorkflowFailure) return describe(error.cause ?? error.message);
-  if (error instanceof ApplicationFailure) {
-    return { text: error.message, kind: error.type ?? null, refused: error.nonRetryable === true };
-  }
-  if (error instanceof CancelledFailure)
+  const place = typeof error === 'object' && error !== null ? (places.get(error) ?? null) : null;
+  if (error instanceof ApplicationFailure) return describeApplication(error, place);
+  if (error instanceof TimeoutFailure) return describeTimeout(place?.activity ?? 'It', error, place);
+  if (error instanceof CancelledFailure) {
     return { text: 'It was cancelled from outside.', kind: null, refused: false };
+  }
   if (error instanceof Error) {
     return {
       text: `${error.name}: ${error.message} (a fault of the procedure itself)`,
@@ -90,23 +93,21 @@ function describe(error: unknown): Description {
 function describeActivity(error: ActivityFailure): Description {
   const { activityType, cause } = error;
   if (cause instanceof TimeoutFailure) return describeTimeout(activityType, cause, places.get(error) ?? null);
-  if (cause instanceof ApplicationFailure) {
-    // Not by the retry state: a local activity whose retries are used up says NON_RETRYABLE_FAILURE, too.
-    const refused = cause.nonRetryable === true;
-    const bound = places.get(error)?.scheduleToCloseMs;
-    const howLong = bound === undefined ? '' : ` (its time for retries is ${inWords(bound)})`;
-    return {
-      text: refused
-        ? cause.message
-        : `${cause.message} The retries of ${activityType} are used up${howLong}.`,
-      kind: cause.type ?? null,
-      refused,
-    };
-  }
+  if (cause instanceof ApplicationFailure) return describeApplication(cause, places.get(error) ?? null);
   if (cause instanceof CancelledFailure) {
     return { text: `${activityType} was cancelled from outside.`, kind: null, refused: false };
   }
   return { text: `${activityType}: ${cause?.message ?? error.message}`, kind: null, refused: false };
+}
+
+/** Whether it was refused is not read from the retry state: local activities have none. */
+function describeApplication(failure: ApplicationFailure, place: KnownPlace | null): Description {
+  const refused = failure.nonRetryable === true;
+  const usedUp =
+    place === null || refused
+      ? ''
+      : ` The retries of ${place.activity} are used up (its time for them is ${inWords(place.scheduleToCloseMs)}).`;
+  return { text: `${failure.message}${usedUp}`, kind: failure.type ?? null, refused };
 }
 
 function describeTimeout(activity: string, timeout: TimeoutFailure, place: FailurePlace | null): Description {

@@ -13,7 +13,7 @@ export function followed<A extends object>(activities: A, place: FailurePlace): 
   return new Proxy(activities, {
     get(target, name, receiver): unknown {
       const activity: unknown = Reflect.get(target, name, receiver);
-      return typeof activity === 'function' ? followedCall(activity, place) : activity;
+      return typeof activity === 'function' ? followedCall(activity, String(name), place) : activity;
     },
   });
 }
@@ -27,20 +27,20 @@ export function inFlightNow(): ReadonlySet<Promise<unknown>> {
   return new Set(inFlight);
 }
 
-function followedCall<F extends object>(activity: F, place: FailurePlace): F {
+function followedCall<F extends object>(activity: F, name: string, place: FailurePlace): F {
   return new Proxy(activity, {
     apply(target, self, args): unknown {
       const call: unknown = Reflect.apply(target as () => unknown, self, args);
-      return call instanceof Promise ? follow(call, place) : call;
+      return call instanceof Promise ? follow(call, name, place) : call;
     },
   });
 }
 
-function follow(call: Promise<unknown>, place: FailurePlace): Promise<unknown> {
+function follow(call: Promise<unknown>, name: string, place: FailurePlace): Promise<unknown> {
   const settled = call.then(
     () => undefined,
     (error: unknown) => {
-      rememberPlace(error, place);
+      rememberPlace(error, place, name);
     },
   );
   inFlight.add(settled);

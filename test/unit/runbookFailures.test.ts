@@ -29,7 +29,7 @@ function timeout(type: TimeoutType, place = HOST, last?: Error): string {
   const failure = new TimeoutFailure('timeout', undefined, type);
   if (last !== undefined) Object.assign(failure, { cause: last });
   const error = activity(failure);
-  rememberPlace(error, place);
+  rememberPlace(error, place, 'startProcess');
   return problemOf(error).text;
 }
 

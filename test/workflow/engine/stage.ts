@@ -18,7 +18,6 @@ import type {
   RunbookState,
   StepProgress,
 } from '../../../src/fleet/runbook.js';
-import { runbookQuery } from './runbookQuery.js';
 import { startTestTemporal, type TestTemporal } from '../../../src/testbed/temporal.js';
 import { waitFor } from '../../../src/testbed/waiting.js';
 import { TestLedger } from './ledger.js';
@@ -68,6 +67,18 @@ export class Stage {
   async start(workflowType: string, workflowId: string, ...args: unknown[]): Promise<Handle> {
     this.started.push(workflowId);
     return this.client.workflow.start(workflowType, { taskQueue: QUEUE, workflowId, args });
+  }
+
+  /** Says something to a runbook before its first step. */
+  async startWithSignal(workflowType: string, workflowId: string, message: ControlMessage): Promise<Handle> {
+    this.started.push(workflowId);
+    return this.client.workflow.signalWithStart(workflowType, {
+      taskQueue: QUEUE,
+      workflowId,
+      args: [{}],
+      signal: message,
+      signalArgs: [{ by: 'ann', reason: 'too early' }],
+    });
   }
 
   /** Every history of this stage, as JSON that can be replayed. */
@@ -123,7 +134,7 @@ export async function storyWorker(
 }
 
 export async function stateOf(handle: Handle): Promise<RunbookState> {
-  return handle.query(runbookQuery);
+  return handle.query<RunbookState>('runbook');
 }
 
 /** Waits until a step is in a state. */

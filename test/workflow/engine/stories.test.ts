@@ -139,6 +139,15 @@ describe('an abort', () => {
     expect(stage.ledger.of(id)).toEqual(['before', 'undo before']);
   });
 
+  test('that comes before the first step lets none begin', async () => {
+    const id = stage.id('abort-early');
+    const { failure } = await failureOf(await stage.startWithSignal('unskippable', id, 'abort'));
+    expect(failure.message).toBe(
+      '"Move the furniture" was aborted by ann: too early. Nothing had to be undone.',
+    );
+    expect(stage.ledger.of(id)).toEqual([]);
+  });
+
   test('waits for a person when an undo fails: retry tries again, skip leaves it', async () => {
     const id = stage.id('undo-stuck');
     stage.ledger.fail(id, 'third');
@@ -223,6 +232,17 @@ describe('a cancellation of the workflow', () => {
 });
 
 describe('a dangerous step', () => {
+  test('is not approved by a message that came before it was asked for', async () => {
+    const id = stage.id('approve-early');
+    const handle = await stage.startWithSignal('dangerous', id, 'approve');
+    const waiting = await until(handle, 'light', 'waiting for approval');
+    expect(waiting.decisions).toMatchObject([
+      { message: 'approve', refused: expect.stringContaining('no step waits for approval') as string },
+    ]);
+    await tell(handle, 'approve');
+    await resultOf(handle);
+  });
+
   test('waits for an approval, by update', async () => {
     const id = stage.id('approve');
     const handle = await stage.start('dangerous', id, {});
