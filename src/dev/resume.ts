@@ -11,6 +11,7 @@ import type { ProcessFacts } from '../fleet/facts.js';
 import type { DatabaseRecord, Endpoint } from '../fleet/record.js';
 import { recordStore } from '../records/databases.js';
 import type { DevRedis } from './redisProcesses.js';
+import { standInLeader } from './standInLeader.js';
 
 const LOADED_WITHIN_MS = 120_000;
 const FOLLOWS_WITHIN_MS = 10_000;
@@ -64,7 +65,7 @@ class Resumption {
       if (!this.isRunning(database, leader)) {
         if (!this.wasSaved(database, leader)) return [this.#downLine(record)];
         await this.#start(database, leader);
-        await this.redis.replicate(leader, null);
+        await this.#lead(leader);
       }
       for (const follower of followers) lines.push(...(await this.#follower(record, follower)));
     } catch (error) {
@@ -72,6 +73,18 @@ class Resumption {
       lines.push(`${database} is not as it was: ${messageOf(error)}`);
     }
     return lines;
+  }
+
+  /** With its history, so that the followers that were saved with it fit. */
+  async #lead(leader: Endpoint): Promise<void> {
+    const standIn = await standInLeader();
+    try {
+      await this.redis.replicate(leader, standIn);
+      await this.#until(leader, (facts) => facts.link?.up === true, FOLLOWS_WITHIN_MS);
+      await this.redis.replicate(leader, null);
+    } finally {
+      standIn.close();
+    }
   }
 
   async #follower({ database, leader }: DatabaseRecord, follower: Endpoint): Promise<readonly string[]> {

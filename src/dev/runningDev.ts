@@ -110,11 +110,14 @@ export class RunningDev implements DevFleet {
     const hosts = this.#options.ephemeral === true ? this.data.hosts : null;
     const remove = this.#options.ephemeral === true ? this.data.root : null;
     this.#reaper = new Reaper({ pids: this.data.pids, hosts, remove });
+    this.#tell(`starting Temporal and Consul (data and logs in ${this.data.root})`);
     await this.#startSystems();
     // Before anything that could act on Redis: a runbook that was under way shall find its processes.
     for (const line of await resumeRedis(this.#redis, this.consul, this.fleet.name, this.#signal))
       this.#tell(line);
+    this.#tell('starting a control worker and an agent for each host');
     await this.#startWorkers();
+    this.#tell('all of them answer');
     if (this.#options.apply) await this.#applyAtStart();
   }
 
