@@ -81,14 +81,20 @@ export class Stage {
     });
   }
 
-  /** Every history of this stage, as JSON that can be replayed. */
-  async histories(): Promise<readonly { workflowId: string; history: unknown }[]> {
-    return Promise.all(
+  /** Replays every history of this stage, as the CLI saved it. @returns how many; throws the first one's error */
+  async replay(): Promise<number> {
+    const histories = await Promise.all(
       this.started.map(async (workflowId) => {
         const shown = await this.cli('workflow', 'show', '--workflow-id', workflowId, '--output', 'json');
         return { workflowId, history: JSON.parse(shown) as unknown };
       }),
     );
+    let replayed = 0;
+    for await (const { error } of Worker.runReplayHistories({ workflowBundle: this.bundle }, histories)) {
+      if (error !== undefined) throw error;
+      replayed += 1;
+    }
+    return replayed;
   }
 
   /** The `temporal` tool, as a person would use it. */
