@@ -34,11 +34,16 @@ export async function followRunbook(
   { onLine, onState, signal }: FollowOptions = {},
 ): Promise<Followed> {
   const ended = new AbortController();
-  const finish = runbookEnd(client, name).finally(() => {
-    ended.abort();
-  });
+  // What is still asked when nobody waits any more must be called off: a closed connection would tear the process down.
+  const noMore = new AbortController();
+  const finish = client
+    .withAbortSignal(noMore.signal, () => runbookEnd(client, name))
+    .finally(() => {
+      ended.abort();
+    });
   // Looked at below; a rejection meanwhile is not unhandled.
   finish.catch(() => undefined);
+  const asked = new Set<Promise<unknown>>([finish]);
   let seen: RunbookState | null = null;
   let pause = POLL_MS;
   const show = (state: RunbookState): void => {
@@ -51,24 +56,32 @@ export async function followRunbook(
   let silent = false;
   const leave = AbortSignal.any([ended.signal, ...(signal === undefined ? [] : [signal])]);
   const left = aborted(leave);
-  while (!leave.aborted) {
-    const state = await Promise.race([look(client, name), left]);
-    if (state instanceof FleetError) {
-      // The end says it better; otherwise once is enough.
-      if (!silent && !isAborted(leave)) onLine?.(state.message);
-      silent = true;
-    } else if (state !== null) {
-      silent = false;
-      show(state);
-      if (nextMove(state) !== null) return { how: 'waits', runbook: state };
+  try {
+    while (!leave.aborted) {
+      const question = client.withAbortSignal(noMore.signal, () => look(client, name));
+      asked.add(question);
+      const state = await Promise.race([question, left]);
+      if (state !== null) asked.delete(question);
+      if (state instanceof FleetError) {
+        // The end says it better; otherwise once is enough.
+        if (!silent && !isAborted(leave)) onLine?.(state.message);
+        silent = true;
+      } else if (state !== null) {
+        silent = false;
+        show(state);
+        if (nextMove(state) !== null) return { how: 'waits', runbook: state };
+      }
+      await Promise.race([sleep(pause), left]);
+      pause = Math.min(pause * 1.25, LONGEST_POLL_MS);
     }
-    await Promise.race([sleep(pause), left]);
-    pause = Math.min(pause * 1.25, LONGEST_POLL_MS);
+    if (!isAborted(ended.signal)) return { how: 'left', runbook: seen };
+    const end = await finish;
+    if (end.runbook !== null) show(end.runbook);
+    return end;
+  } finally {
+    noMore.abort();
+    await Promise.allSettled(asked);
   }
-  if (!isAborted(ended.signal)) return { how: 'left', runbook: seen };
-  const end = await finish;
-  if (end.runbook !== null) show(end.runbook);
-  return end;
 }
 
 /** The error, where nobody answers now. */

@@ -25,10 +25,13 @@ const DETACH = ['--detach', 'start it, and do not wait for its end'] as const;
 /** Sets the exit code that the process ends with. */
 export type SetExitCode = (code: ExitCode) => void;
 
-/** Runs one command line. Never throws; everything is said through `context`. */
-export async function runCli(argv: readonly string[], context: CliContext): Promise<ExitCode> {
+/**
+ * Runs one command line. Never throws; everything is said through `context`.
+ * @returns null: a command that keeps running ended, and has said its exit code itself
+ */
+export async function runCli(argv: readonly string[], context: CliContext): Promise<ExitCode | null> {
   const asJson = argv.includes('--json');
-  let exitCode: ExitCode = WELL;
+  let exitCode: ExitCode | null = null;
   let usage = '';
   try {
     const program = await createProgram(context, (code) => {
