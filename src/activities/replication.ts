@@ -15,7 +15,7 @@ import {
 import { showEndpoint, type Endpoint } from '../fleet/record.js';
 import type { ForkBaseline, RedisActivities } from './contracts.js';
 import { pollUntil } from './polling.js';
-import type { RedisAccess } from './redis.js';
+import type { RedisAccess } from './redisAccess.js';
 
 type ReplicationActivities = Pick<
   RedisActivities,
