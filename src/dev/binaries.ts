@@ -26,6 +26,9 @@ export function findBinary(name: 'temporal' | 'consul' | 'redis-server', env: No
   );
 }
 
+/** Where `redis-fleet` is. */
+export const PROGRAMS = path.join(PROJECT, 'bin');
+
 /** How `redis-fleet` itself is run as a child. @throws NotFound when the project is not built */
 export function ownCommand(): readonly [string, string] {
   const main = path.join(PROJECT, 'dist/cli/main.js');

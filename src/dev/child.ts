@@ -3,7 +3,6 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import path from 'node:path';
 import { FleetError } from '../fleet/errors.js';
 import { identify, isAlive, showIdentity, signalProcess } from './processIdentity.js';
 import type { ProcessIdentity } from './processIdentity.js';
@@ -129,7 +128,7 @@ export class SupervisedChild {
     this.#backoffMs = Math.min(this.#backoffMs * 2, LONGEST_BACKOFF_MS);
     this.#options.tell(
       `${this.name} ended (${why}); it is started again in ${delay / 1000} s, as systemd would ` +
-        `(log: ${path.relative(process.cwd(), this.#options.logFile)})`,
+        `(log: ${this.#options.logFile})`,
     );
     this.#timer = setTimeout(() => this.#spawn(), delay);
   }

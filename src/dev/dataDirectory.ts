@@ -90,10 +90,10 @@ export function rememberedPorts(file: string): Partial<DevPorts> {
   }
 }
 
-/** A file for `source`. */
-export function envFileText(env: Readonly<Record<string, string>>): string {
+/** A file for `source`. `programs`: the folder of `redis-fleet`, for who has not installed it. */
+export function envFileText(env: Readonly<Record<string, string>>, programs: string): string {
   const lines = Object.entries(env).map(([name, value]) => `export ${name}=${quoted(value)}`);
-  return `${lines.join('\n')}\n`;
+  return `${lines.join('\n')}\ncommand -v redis-fleet >/dev/null || export PATH=${quoted(programs)}:"$PATH"\n`;
 }
 
 function quoted(value: string): string {

@@ -11,16 +11,16 @@ import { FleetError, messageOf } from '../fleet/errors.js';
 import type { Fleet } from '../fleet/fleet.js';
 import { CONTROL_QUEUE, hostQueue } from '../fleet/names.js';
 import { redisServerProgram } from '../host/settings.js';
-import { findBinary, ownCommand } from './binaries.js';
+import { findBinary, ownCommand, PROGRAMS } from './binaries.js';
 import { SupervisedChild } from './child.js';
 import { runToEnd } from './command.js';
 import { consulCommand } from './consulAgent.js';
 import { envFileText, ownCredentials, rememberedPorts, writePrivate } from './dataDirectory.js';
 import type { DataDirectory } from './dataDirectory.js';
 import { endLeftovers } from './leftovers.js';
-import { choosePorts } from './ports.js';
+import { choosePorts, TEMPORAL_ADDRESS } from './ports.js';
 import type { DevPorts } from './ports.js';
-import { awaitReady, isServed } from './readiness.js';
+import { allReady, awaitReady, isServed } from './readiness.js';
 import { Reaper } from './reaper.js';
 import { DevRedis } from './redisProcesses.js';
 import { resumeRedis } from './resume.js';
@@ -75,13 +75,13 @@ export class RunningDev implements DevFleet {
 
   get addresses(): DevFleet['addresses'] {
     const ports = this.#chosenPorts();
-    const at = (port: number): string => `${this.#options.address}:${port}`;
+    const consul = `${this.#options.address}:${ports.consul}`;
     return {
-      temporal: at(ports.temporal),
-      temporalUi: `http://${at(ports.temporalUi)}`,
-      consul: at(ports.consul),
-      consulUi: `http://${at(ports.consul)}/ui`,
-      consulDns: at(ports.consulDns),
+      temporal: `${TEMPORAL_ADDRESS}:${ports.temporal}`,
+      temporalUi: `http://${TEMPORAL_ADDRESS}:${ports.temporalUi}`,
+      consul,
+      consulUi: `http://${consul}/ui`,
+      consulDns: `${this.#options.address}:${ports.consulDns}`,
     };
   }
 
@@ -100,13 +100,14 @@ export class RunningDev implements DevFleet {
     if (leftovers.length > 0) {
       this.#tell(`ended what a run that was killed had left: ${leftovers.join(', ')}`);
     }
-    this.#ports = await choosePorts(
-      this.#options.address,
-      this.#options.ports ?? {},
-      rememberedPorts(this.data.ports),
-    );
+    this.#ports = await choosePorts({
+      address: this.#options.address,
+      demanded: this.#options.ports ?? {},
+      preferred: rememberedPorts(this.data.ports),
+      anywhere: this.#options.ephemeral === true,
+    });
     writeFileSync(this.data.ports, `${JSON.stringify(this.#ports)}\n`);
-    writePrivate(this.data.env, envFileText(this.env));
+    writePrivate(this.data.env, envFileText(this.env, PROGRAMS));
     const hosts = this.#options.ephemeral === true ? this.data.hosts : null;
     const remove = this.#options.ephemeral === true ? this.data.root : null;
     this.#reaper = new Reaper({ pids: this.data.pids, hosts, remove });
@@ -136,7 +137,7 @@ export class RunningDev implements DevFleet {
     return runToEnd(
       [...ownCommand(), ...parameters],
       this.#childEnvironment(),
-      (line) => this.#tell(line),
+      this.#options.tellOutput ?? this.#options.tell ?? ignore,
       this.#signal,
     );
   }
@@ -149,8 +150,8 @@ export class RunningDev implements DevFleet {
     return this.#child(name).kill();
   }
 
-  stop(): Promise<void> {
-    this.#stopped ??= this.#stop();
+  stop(how: { readonly keepLogs: boolean } = { keepLogs: false }): Promise<void> {
+    this.#stopped ??= this.#stop(how);
     return this.#stopped;
   }
 
@@ -176,14 +177,14 @@ export class RunningDev implements DevFleet {
       this.#spawn('consul', consulCommand(consul, folder('consul'), address, ports), {
         stopWithinMs: CONSUL_STOP_WITHIN_MS,
       }),
-      this.#spawn('temporal', temporalCommand(temporal, folder('temporal'), address, ports), {
+      this.#spawn('temporal', temporalCommand(temporal, folder('temporal'), ports), {
         stopWithinMs: TEMPORAL_STOP_WITHIN_MS,
         killIsUsual: true,
       }),
     ] as const;
     const connected = consulFromEnvironment(this.env);
     this.#consul = connected;
-    await Promise.all([
+    await allReady([
       awaitReady(async () => {
         await awaitConsul(connected, { patience: 'none' });
         return true;
@@ -209,7 +210,7 @@ export class RunningDev implements DevFleet {
         queue: hostQueue(host.name),
       })),
     ];
-    await Promise.all(
+    await allReady(
       workers.map(({ child, queue }) =>
         awaitReady(() => isServed(this.temporal, queue), this.#readiness(child)),
       ),
@@ -217,7 +218,7 @@ export class RunningDev implements DevFleet {
   }
 
   /** First who may act on Redis, then Redis, then what they all talk to. */
-  async #stop(): Promise<void> {
+  async #stop({ keepLogs }: { readonly keepLogs: boolean }): Promise<void> {
     this.#stopping.abort(new FleetError('InvalidRequest', 'This `redis-fleet dev` is stopping.'));
     const systems = this.#children.filter((child) => child.name === 'consul' || child.name === 'temporal');
     const workers = this.#children.filter((child) => !systems.includes(child));
@@ -228,7 +229,8 @@ export class RunningDev implements DevFleet {
     await Promise.all(systems.map((child) => child.stop()));
     this.#consul?.close();
     this.#reaper?.dismiss();
-    if (this.#options.ephemeral === true) rmSync(this.data.root, { recursive: true, force: true });
+    if (this.#options.ephemeral === true && !keepLogs)
+      rmSync(this.data.root, { recursive: true, force: true });
     else this.#unlock();
   }
 
@@ -285,6 +287,10 @@ export class RunningDev implements DevFleet {
   #tell(line: string): void {
     this.#options.tell?.(line);
   }
+}
+
+function ignore(): void {
+  // Nobody wants to read it.
 }
 
 function notStarted(): FleetError {

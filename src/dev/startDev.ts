@@ -21,7 +21,7 @@ export interface DevOptions {
   readonly file: string;
   /** Default `.redis-fleet/<fleet>` in the working directory. */
   readonly data?: string;
-  /** Of Temporal and Consul. Default 127.0.0.1. */
+  /** Of Consul. Default 127.0.0.1, where Temporal's development server always is. */
   readonly address?: string;
   /** An error when one of these is taken; others are chosen. */
   readonly ports?: Partial<DevPorts>;
@@ -33,6 +33,8 @@ export interface DevOptions {
   readonly ephemeral?: boolean;
   /** Lines for the person who runs it. */
   readonly tell?: (line: string) => void;
+  /** Lines that `apply` and other commands say. Default: `tell`. */
+  readonly tellOutput?: (line: string) => void;
   /** Ends a start that is under way. */
   readonly signal?: AbortSignal;
   /** Variables beside those that point at this fleet. Default `process.env`. */
@@ -85,7 +87,8 @@ export async function startDev(options: DevOptions): Promise<DevFleet> {
     await dev.start();
     return dev;
   } catch (error) {
-    await dev.stop();
+    // The logs of a start that failed are worth more than a clean folder.
+    await dev.stop({ keepLogs: options.signal?.aborted !== true });
     throw error;
   }
 }

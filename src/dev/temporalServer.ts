@@ -3,6 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { SEARCH_ATTRIBUTES } from '../fleet/names.js';
+import { TEMPORAL_ADDRESS } from './ports.js';
 import type { DevPorts } from './ports.js';
 
 const TEMPORAL_TYPES = { KEYWORD: 'Keyword', KEYWORD_LIST: 'KeywordList' } as const;
@@ -10,7 +11,6 @@ const TEMPORAL_TYPES = { KEYWORD: 'Keyword', KEYWORD_LIST: 'KeywordList' } as co
 export function temporalCommand(
   binary: string,
   folder: string,
-  address: string,
   ports: DevPorts,
 ): readonly [string, ...string[]] {
   mkdirSync(folder, { recursive: true });
@@ -20,8 +20,8 @@ export function temporalCommand(
   ]);
   return [
     binary,
-    ...['server', 'start-dev', '--ip', address, '--port', String(ports.temporal)],
-    ...['--ui-ip', address, '--ui-port', String(ports.temporalUi)],
+    ...['server', 'start-dev', '--ip', TEMPORAL_ADDRESS, '--port', String(ports.temporal)],
+    ...['--ui-ip', TEMPORAL_ADDRESS, '--ui-port', String(ports.temporalUi)],
     ...['--db-filename', path.join(folder, 'temporal.db'), '--log-level', 'warn'],
     ...attributes,
   ];

@@ -31,6 +31,8 @@ export interface TestFleetOptions {
   /** Provision it. Default true. */
   readonly apply?: boolean;
   readonly tell?: (line: string) => void;
+  /** Lines that `apply` says. Default: `tell`. */
+  readonly tellOutput?: (line: string) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -67,6 +69,7 @@ export async function startTestFleet(options: TestFleetOptions): Promise<TestFle
     apply: options.apply ?? true,
     ephemeral: true,
     ...(options.tell ? { tell: options.tell } : {}),
+    ...(options.tellOutput ? { tellOutput: options.tellOutput } : {}),
     ...(options.signal ? { signal: options.signal } : {}),
   });
   const records = recordStore(dev.consul, dev.fleet.name);

@@ -1,0 +1,74 @@
+/** What the demo shows while it works: what it is at, and how long it has been. */
+
+import process from 'node:process';
+import type { ReportStep } from '../testbed/report.js';
+
+/** Where nobody sees a line change: how often it says that it is still at it. */
+const REMIND_EVERY_MS = 10_000;
+const TICK_MS = 100;
+
+export class Progress {
+  readonly steps: ReportStep[] = [];
+  readonly #started = performance.now();
+  readonly #isTerminal = process.stdout.isTTY;
+  #at: { readonly what: string; readonly since: number } | null = null;
+
+  constructor(readonly signal: AbortSignal) {}
+
+  /** Seconds since the beginning. */
+  get seconds(): number {
+    return (performance.now() - this.#started) / 1000;
+  }
+
+  /** Does one step, unless the person has had enough. `name` begins with what is done, e.g. "load 25 MB". */
+  async step<T>(name: string, work: () => Promise<T>): Promise<T> {
+    this.signal.throwIfAborted();
+    const since = performance.now();
+    this.#at = { what: name, since };
+    if (!this.#isTerminal) this.#print(`${name} …`);
+    const timer = setInterval(() => this.#remind(), this.#isTerminal ? TICK_MS : REMIND_EVERY_MS);
+    try {
+      const result = await Promise.race([work(), aborted(this.signal)]);
+      const seconds = (performance.now() - since) / 1000;
+      this.steps.push({ name, seconds });
+      this.#clear();
+      this.#print(`${name}: done in ${seconds.toFixed(1)} s`);
+      return result;
+    } finally {
+      clearInterval(timer);
+      this.#clear();
+      this.#at = null;
+    }
+  }
+
+  /** A line beside the steps. */
+  say(line: string): void {
+    this.#clear();
+    this.#print(line);
+  }
+
+  #remind(): void {
+    if (this.#at === null) return;
+    const seconds = ((performance.now() - this.#at.since) / 1000).toFixed(this.#isTerminal ? 1 : 0);
+    if (this.#isTerminal) process.stdout.write(`\r\u001b[K${this.#stamp()}${this.#at.what} … ${seconds} s`);
+    else this.#print(`still at it after ${seconds} s: ${this.#at.what}`);
+  }
+
+  #clear(): void {
+    if (this.#isTerminal) process.stdout.write('\r\u001b[K');
+  }
+
+  #print(line: string): void {
+    process.stdout.write(`${this.#stamp()}${line}\n`);
+  }
+
+  #stamp(): string {
+    return `${this.seconds.toFixed(1).padStart(6)} s  `;
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(new Error('interrupted')), { once: true });
+  });
+}
