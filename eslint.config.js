@@ -7,7 +7,11 @@ function mayNotImport(files, folders, why) {
     rules: {
       '@typescript-eslint/no-restricted-imports': [
         'error',
-        { patterns: [{ group: folders.map((folder) => `**/${folder}/**`), message: why, allowTypeImports: true }] },
+        {
+          patterns: [
+            { group: folders.map((folder) => `**/${folder}/**`), message: why, allowTypeImports: true },
+          ],
+        },
       ],
     },
   };
@@ -19,7 +23,10 @@ export default tseslint.config(
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     rules: {
-      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
+      '@typescript-eslint/restrict-template-expressions': [
+        'error',
+        { allowNumber: true, allowBoolean: true },
+      ],
       '@typescript-eslint/switch-exhaustiveness-check': 'error',
       '@typescript-eslint/consistent-type-imports': 'error',
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
@@ -37,7 +44,11 @@ export default tseslint.config(
     ['activities', 'workers', 'cli', 'connections', 'records', 'host', 'testbed'],
     'Workflows know activities only as types.',
   ),
-  mayNotImport(['src/activities/**'], ['workflows', 'workers', 'cli', 'testbed'], 'Activities do one thing to one system.'),
+  mayNotImport(
+    ['src/activities/**'],
+    ['workflows', 'workers', 'cli', 'testbed'],
+    'Activities do one thing to one system.',
+  ),
   mayNotImport(
     ['src/host/**', 'src/records/**', 'src/connections/**'],
     ['workflows', 'workers', 'cli', 'testbed'],

@@ -5,8 +5,8 @@ import type { BringUpFacts, ChainSource, FileFinding, FollowerProcess } from '..
 import type { DataFile } from '../fleet/facts.js';
 import { sameEndpoint, type Endpoint } from '../fleet/record.js';
 import type { BringUpFollowerRequest } from '../fleet/requests.js';
-import { control, onHost } from './activityOptions.js';
-import { failureKind, failureMessage } from './failures.js';
+import { control, onHost } from './engine/activityOptions.js';
+import { failureKind, failureMessage } from './engine/failures.js';
 
 /** Long enough to see a rate, short enough not to be felt. */
 const RATE_WINDOW_MS = 250;

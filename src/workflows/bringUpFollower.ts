@@ -15,7 +15,7 @@ import {
 import { sameEndpoint, showEndpoint, type Endpoint } from '../fleet/record.js';
 import type { BringUpFollowerRequest } from '../fleet/requests.js';
 import type { RunbookResult } from '../fleet/runbook.js';
-import { control, FOR_DATA, local, onHost } from './activityOptions.js';
+import { control, FOR_DATA, local, onHost } from './engine/activityOptions.js';
 import { lookAtBringUp } from './bringUpFacts.js';
 import {
   BEFORE_THE_CHOICE,
@@ -35,9 +35,9 @@ import {
   TIDY,
   WIDEN,
 } from './bringUpOutline.js';
-import { failureKind, failureMessage, refusal } from './failures.js';
+import { failureKind, failureMessage, refusal } from './engine/failures.js';
 import { givingBackForkRights, synchroniseUnderPermit } from './fork.js';
-import { runRunbook, type Runbook } from './runbook.js';
+import { runRunbook, type Runbook } from './engine/runbook.js';
 
 export interface BroughtUpFollower {
   readonly database: string;

@@ -5,8 +5,8 @@ import type { ForkBaseline } from '../activities/contracts.js';
 import { forkHeadroom } from '../fleet/headroom.js';
 import { showSize } from '../fleet/quantities.js';
 import { showEndpoint, type Endpoint } from '../fleet/record.js';
-import { control, FOR_DATA, onHost } from './activityOptions.js';
-import { refusal } from './failures.js';
+import { control, FOR_DATA, onHost } from './engine/activityOptions.js';
+import { refusal } from './engine/failures.js';
 
 const PERMIT_WAIT_MS = 60_000;
 const LOAD_DEADLINE_MS = 3_600_000;

@@ -11,8 +11,8 @@ import type { Database, Host } from '../fleet/fleet.js';
 import type { DatabaseRecord, Endpoint } from '../fleet/record.js';
 import type { ProvisionServerRequest } from '../fleet/requests.js';
 import type { RunbookResult } from '../fleet/runbook.js';
-import { control, local, onHost } from './activityOptions.js';
-import { runRunbook } from './runbook.js';
+import { control, local, onHost } from './engine/activityOptions.js';
+import { runRunbook } from './engine/runbook.js';
 
 export interface ProvisionedServer {
   readonly server: string;

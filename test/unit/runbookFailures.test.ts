@@ -6,7 +6,7 @@ import {
   type TimeoutType,
 } from '@temporalio/common';
 import { describe, expect, test } from 'vitest';
-import { isOwnershipLost, problemOf, refusal, rememberPlace } from '../../src/workflows/failures.js';
+import { isOwnershipLost, problemOf, refusal, rememberPlace } from '../../src/workflows/engine/failures.js';
 
 const HOST = {
   host: 'redis-01-b',

@@ -2,9 +2,9 @@
 
 import { ApplicationFailure, proxyActivities, sleep } from '@temporalio/workflow';
 import type { RunbookResult } from '../../../src/fleet/runbook.js';
-import { control, local, onHost } from '../../../src/workflows/activityOptions.js';
-import { followed } from '../../../src/workflows/inFlight.js';
-import { runRunbook } from '../../../src/workflows/runbook.js';
+import { control, local, onHost } from '../../../src/workflows/engine/activityOptions.js';
+import { followed } from '../../../src/workflows/engine/inFlight.js';
+import { runRunbook } from '../../../src/workflows/engine/runbook.js';
 import type { Ledger } from './ledger.js';
 
 /** One attempt, so that a failure is final at once. */

@@ -8,9 +8,14 @@ import {
   defineUpdate,
   setHandler,
 } from '@temporalio/workflow';
-import { CONTROL_MESSAGES, type ControlMessage, type Decision, type RunbookState } from '../fleet/runbook.js';
-import { progressAfter, readControlArgument, refusal, waitingStep } from '../fleet/runbookMoves.js';
-import { now, type RunbookLog } from './runbookLog.js';
+import {
+  CONTROL_MESSAGES,
+  type ControlMessage,
+  type Decision,
+  type RunbookState,
+} from '../../fleet/runbook.js';
+import { progressAfter, readControlArgument, refusal, waitingStep } from '../../fleet/runbookMoves.js';
+import { now, type RunbookLog } from './log.js';
 
 const ARGUMENT = 'Argument: {"by":"you","reason":"why"}.';
 const DESCRIPTIONS: Record<ControlMessage, string> = {

@@ -5,12 +5,12 @@
  */
 
 import { allHandlersFinished, CancellationScope, condition, ContinueAsNew } from '@temporalio/workflow';
-import type { Approvals, RunbookResult } from '../fleet/runbook.js';
-import { failureOf, type Ending } from './runbookEnding.js';
-import { RunbookControl } from './runbookControl.js';
-import { RunbookLog, type Subject } from './runbookLog.js';
-import { RunbookSteps } from './runbookSteps.js';
-import { undoAll } from './runbookUndo.js';
+import type { Approvals, RunbookResult } from '../../fleet/runbook.js';
+import { failureOf, type Ending } from './ending.js';
+import { RunbookControl } from './control.js';
+import { RunbookLog, type Subject } from './log.js';
+import { RunbookSteps } from './steps.js';
+import { undoAll } from './undo.js';
 
 export interface Step<T> {
   /** Unique in the runbook. */

@@ -7,8 +7,8 @@ import {
   ChildWorkflowFailure,
   TimeoutFailure,
 } from '@temporalio/workflow';
-import type { ErrorKind } from '../fleet/errors.js';
-import { cut, inWords, LONGEST_PROBLEM } from '../fleet/runbookText.js';
+import type { ErrorKind } from '../../fleet/errors.js';
+import { cut, inWords, LONGEST_PROBLEM } from '../../fleet/runbookText.js';
 
 /** Where an activity was sent, and the bounds it had, in milliseconds. */
 export interface FailurePlace {

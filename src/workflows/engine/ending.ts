@@ -1,8 +1,8 @@
 /** How a runbook ends that does not end well. */
 
 import { ApplicationFailure, CancelledFailure } from '@temporalio/workflow';
-import type { Decision, RunbookState } from '../fleet/runbook.js';
-import { cut, LONGEST_PROBLEM } from '../fleet/runbookText.js';
+import type { Decision, RunbookState } from '../../fleet/runbook.js';
+import { cut, LONGEST_PROBLEM } from '../../fleet/runbookText.js';
 import { problemOf } from './failures.js';
 
 export type Ending =

@@ -2,11 +2,11 @@
 
 import { defineSearchAttributeKey, type SearchAttributeUpdatePair } from '@temporalio/common';
 import { setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
-import type { Decision, RunbookState, RunbookStatus, StepProgress, StepRecord } from '../fleet/runbook.js';
-import { runbookDetails } from '../fleet/runbookDetails.js';
-import { nextMove } from '../fleet/runbookMoves.js';
-import { cut } from '../fleet/runbookText.js';
-import { SEARCH_ATTRIBUTES } from '../fleet/names.js';
+import type { Decision, RunbookState, RunbookStatus, StepProgress, StepRecord } from '../../fleet/runbook.js';
+import { runbookDetails } from '../../fleet/runbookDetails.js';
+import { nextMove } from '../../fleet/runbookMoves.js';
+import { cut } from '../../fleet/runbookText.js';
+import { SEARCH_ATTRIBUTES } from '../../fleet/names.js';
 
 const LONGEST_NOTE = 600;
 /** Signals that make no sense may come in floods; the state must stay small. */

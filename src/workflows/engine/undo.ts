@@ -1,10 +1,10 @@
 /** Undoing what a runbook did: newest first, and not stopped by anything but a person. */
 
-import type { Decision } from '../fleet/runbook.js';
+import type { Decision } from '../../fleet/runbook.js';
 import { attempt } from './attempt.js';
 import { isOwnershipLost, problemOf } from './failures.js';
-import type { RunbookControl } from './runbookControl.js';
-import type { RunbookLog } from './runbookLog.js';
+import type { RunbookControl } from './control.js';
+import type { RunbookLog } from './log.js';
 
 export interface Undo {
   readonly step: string;

@@ -11,9 +11,9 @@ import {
   type RetryPolicy,
 } from '@temporalio/workflow';
 import { msToNumber } from '@temporalio/common/lib/time.js';
-import type { ControlActivities, HostActivities } from '../activities/contracts.js';
-import { CONTROL_QUEUE, hostQueue } from '../fleet/names.js';
-import { cut } from '../fleet/runbookText.js';
+import type { ControlActivities, HostActivities } from '../../activities/contracts.js';
+import { CONTROL_QUEUE, hostQueue } from '../../fleet/names.js';
+import { cut } from '../../fleet/runbookText.js';
 import { followed } from './inFlight.js';
 
 /** Milliseconds, or in words. */

@@ -1,14 +1,14 @@
 /** Runs the steps of a runbook: approval, guard, undo registered, attempt, and what a person decides after a failure. */
 
 import { CancellationScope } from '@temporalio/workflow';
-import type { Approvals, Decision, StepProgress } from '../fleet/runbook.js';
+import type { Approvals, Decision, StepProgress } from '../../fleet/runbook.js';
 import { attempt } from './attempt.js';
 import { isOwnershipLost, problemOf, refusal } from './failures.js';
 import type { Step } from './runbook.js';
-import type { RunbookControl } from './runbookControl.js';
-import { RunbookEnds, type Ending } from './runbookEnding.js';
-import { now, type RunbookLog } from './runbookLog.js';
-import type { Undo } from './runbookUndo.js';
+import type { RunbookControl } from './control.js';
+import { RunbookEnds, type Ending } from './ending.js';
+import { now, type RunbookLog } from './log.js';
+import type { Undo } from './undo.js';
 
 export class RunbookSteps {
   private readonly registered: Undo[] = [];
