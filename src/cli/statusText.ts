@@ -46,7 +46,7 @@ function databaseRow(database: DatabaseStatus): string[] {
     database.database,
     processText(database.leader, 'leader'),
     processText(database.follower, 'follower'),
-    lag === null ? '?' : lag === 0 ? '0' : showSize(lag),
+    lag === null ? '?' : showSize(lag),
     `${usedMemory === null ? '?' : showSize(usedMemory)}${limit}`,
     backup === null ? 'never' : `${showDuration(backup.age * 1_000)} ago`,
     runbook === null ? '' : `${runbook.workflowId}${runbook.status === null ? '' : ` (${runbook.status})`}`,

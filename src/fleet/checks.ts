@@ -2,7 +2,7 @@
 
 import type { DatabaseStatus, StatusInput, StatusView } from './statusView.js';
 import { statusView } from './statusView.js';
-import { isFresh } from './plan.js';
+import { isFresh } from './reportAge.js';
 import type { Endpoint } from './record.js';
 import { showEndpoint } from './record.js';
 import type { PlacedProcess } from './placement.js';

@@ -1,7 +1,7 @@
 /** A plan as people read it. */
 
-import { effectOf } from './plan.js';
-import type { Effect, Plan, PlanChange } from './plan.js';
+import { effectOf } from './planChange.js';
+import type { Effect, Plan, PlanChange } from './planChange.js';
 import { count } from './placement.js';
 import { showSize } from './quantities.js';
 import { showEndpoint } from './record.js';

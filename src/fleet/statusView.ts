@@ -2,7 +2,7 @@
 
 import type { HostMemory, HostReport, ProcessFacts } from './facts.js';
 import type { Database, Fleet, Host } from './fleet.js';
-import { isFresh } from './plan.js';
+import { isFresh } from './reportAge.js';
 import { sameEndpoint } from './record.js';
 import type { DatabaseRecord, Endpoint } from './record.js';
 import type { RunbookStatus } from './runbook.js';

@@ -4,12 +4,15 @@ import os from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { withRedis } from '../../src/connections/redis.js';
+import { GATE_A_SHUT } from '../../src/fleet/gates.js';
 import { consulKeys } from '../../src/fleet/names.js';
 import type { StatusView } from '../../src/fleet/statusView.js';
 import { startDev } from '../../src/dev/startDev.js';
 import type { DevFleet } from '../../src/dev/startDev.js';
 import { waitFor } from '../../src/testbed/waiting.js';
 import { fleetStore } from '../../src/records/fleet.js';
+import { recordStore } from '../../src/records/databases.js';
 import { put, readEntry } from '../../src/records/kv.js';
 import { reportStore } from '../../src/records/reports.js';
 import { cli } from './cliRunner.js';
@@ -149,6 +152,25 @@ describe('a fleet that stands', () => {
     expect(view.problems[0]).toContain('Databases serve without it');
     expect(view.databases[0]?.leader?.state).toBe('running');
     expect(run.code).toBe(1);
+  });
+
+  test('a gate that somebody opened by hand is found by the check', async () => {
+    const stored = await recordStore(fleet.consul, 'cli').read(DATABASE);
+    if (stored === null) throw new Error(`There is no record of ${DATABASE}.`);
+    const { leader } = stored.record;
+    const gate = 'repl-diskless-sync-delay';
+    const set = (value: string): Promise<unknown> =>
+      withRedis(leader, fleet.credentials, { timeoutMs: 3_000 }, (redis) => redis.config('SET', gate, value));
+    await set('5');
+    try {
+      const check = await redisFleet('check');
+      expect(check.out).toContain(`FAIL  A gate of ${DATABASE} on redis-01-a`);
+      expect(check.out).toContain(`is open (${gate} is 5), and no runbook owns the database`);
+      expect(check.code).toBe(1);
+    } finally {
+      await set(GATE_A_SHUT[gate]);
+    }
+    expect((await redisFleet('check')).code).toBe(0);
   });
 
   test('survives a record that was edited into nonsense, and says which', async () => {

@@ -1,8 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Fleet } from '../../src/fleet/fleet.js';
-import { effectOf, planFleet } from '../../src/fleet/plan.js';
-import type { Plan, PlanInput } from '../../src/fleet/plan.js';
+import { planFleet } from '../../src/fleet/plan.js';
+import type { PlanInput } from '../../src/fleet/plan.js';
+import { effectOf } from '../../src/fleet/planChange.js';
+import type { Plan } from '../../src/fleet/planChange.js';
 import { planSummary, planText } from '../../src/fleet/planText.js';
 import type { DatabaseRecord } from '../../src/fleet/record.js';
 import { endpoint, NOW, recordOf, recordsOf, reportsOf } from './fleetReports.js';

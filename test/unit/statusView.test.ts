@@ -84,7 +84,7 @@ describe('the status', () => {
     const text = statusText(view(), { lines: false });
     expect(text).toMatch(/^redis-01 +redis-01-a +az-a +127\.0\.1\.1 +reports +512 MiB of 1 GiB +2$/m);
     expect(text).toMatch(
-      /^sessions-00 +redis-01-a:6300 +redis-01-b:6300 +0 +200 MiB of 256 MiB +20 min ago$/m,
+      /^sessions-00 +redis-01-a:6300 +redis-01-b:6300 +0 B +200 MiB of 256 MiB +20 min ago$/m,
     );
     expect(text).toContain('All is well.');
     expect(text).not.toMatch(/[│─┌]/);

@@ -2,7 +2,7 @@
 
 import type { Fleet } from '../../fleet/fleet.js';
 import { FleetError } from '../../fleet/errors.js';
-import type { Plan, PlanChange } from '../../fleet/plan.js';
+import type { Plan, PlanChange } from '../../fleet/planChange.js';
 import { planText } from '../../fleet/planText.js';
 import { NOT_WELL, printJson, printLine, WELL } from '../context.js';
 import type { CliContext, ExitCode } from '../context.js';

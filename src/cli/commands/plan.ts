@@ -1,7 +1,8 @@
 /** `redis-fleet plan`: what apply would do. Changes nothing. */
 
-import { effectOf, planFleet } from '../../fleet/plan.js';
-import type { Plan } from '../../fleet/plan.js';
+import { planFleet } from '../../fleet/plan.js';
+import { effectOf } from '../../fleet/planChange.js';
+import type { Plan } from '../../fleet/planChange.js';
 import { planSummary, planText } from '../../fleet/planText.js';
 import type { Fleet } from '../../fleet/fleet.js';
 import { NOT_WELL, printJson, printLine, WELL } from '../context.js';
