@@ -8,7 +8,9 @@ import { UsageError } from './failures.js';
 export function speaker({ env }: CliContext, by: string | undefined): string {
   const name = by ?? env['USER'] ?? env['LOGNAME'] ?? systemName();
   if (name.trim() !== '') return name;
-  throw new UsageError('Nobody is named: give --by NAME, since this system knows no name for you. Nothing was done.');
+  throw new UsageError(
+    'Nobody is named: give --by NAME, since this system knows no name for you. Nothing was done.',
+  );
 }
 
 /** Containers and services run without USER, and sometimes as a user that has no name. */
