@@ -13,7 +13,15 @@ export class Progress {
   readonly #isTerminal = process.stdout.isTTY;
   #at: { readonly what: string; readonly since: number } | null = null;
 
-  constructor(readonly signal: AbortSignal) {}
+  readonly #aborted: Promise<never>;
+
+  constructor(readonly signal: AbortSignal) {
+    this.#aborted = new Promise((_, reject) => {
+      signal.addEventListener('abort', () => reject(new Error('interrupted')), { once: true });
+    });
+    // Whoever is at a step sees it; between two steps nobody waits for it.
+    this.#aborted.catch(() => undefined);
+  }
 
   /** Seconds since the beginning. */
   get seconds(): number {
@@ -28,7 +36,7 @@ export class Progress {
     if (!this.#isTerminal) this.#print(`${name} …`);
     const timer = setInterval(() => this.#remind(), this.#isTerminal ? TICK_MS : REMIND_EVERY_MS);
     try {
-      const result = await Promise.race([work(), aborted(this.signal)]);
+      const result = await Promise.race([work(), this.#aborted]);
       const seconds = (performance.now() - since) / 1000;
       this.steps.push({ name, seconds });
       this.#clear();
@@ -50,8 +58,11 @@ export class Progress {
   #remind(): void {
     if (this.#at === null) return;
     const seconds = ((performance.now() - this.#at.since) / 1000).toFixed(this.#isTerminal ? 1 : 0);
-    if (this.#isTerminal) process.stdout.write(`\r\u001b[K${this.#stamp()}${this.#at.what} … ${seconds} s`);
-    else this.#print(`still at it after ${seconds} s: ${this.#at.what}`);
+    if (this.#isTerminal) {
+      // A line that wraps could not be taken back.
+      const line = `${this.#stamp()}${seconds} s: ${this.#at.what} …`.slice(0, process.stdout.columns - 1);
+      process.stdout.write(`\r\u001b[K${line}`);
+    } else this.#print(`still at it after ${seconds} s: ${this.#at.what}`);
   }
 
   #clear(): void {
@@ -65,10 +76,4 @@ export class Progress {
   #stamp(): string {
     return `${this.seconds.toFixed(1).padStart(6)} s  `;
   }
-}
-
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener('abort', () => reject(new Error('interrupted')), { once: true });
-  });
 }
