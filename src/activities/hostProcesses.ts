@@ -3,7 +3,14 @@
 import { FleetError } from '../fleet/errors.js';
 import type { DataFile } from '../fleet/facts.js';
 import { checkHost } from '../host/checkHost.js';
-import { forgetPrevious, placeCopy, placeEmpty, restorePrevious, setAside } from '../host/dataFiles.js';
+import {
+  forgetPrevious,
+  placeCopy,
+  placeEmpty,
+  restorePrevious,
+  setAside,
+  settleLeftover,
+} from '../host/dataFiles.js';
 import { exclusiveByDatabase } from '../host/exclusive.js';
 import { inspectDataFile } from '../host/inspectDataFile.js';
 import type { ProcessFiles } from '../host/layout.js';
@@ -17,6 +24,8 @@ export interface HostActivityDependencies {
   readonly processes: RedisProcesses;
   /** The running activity's cancellation. */
   readonly currentSignal?: () => AbortSignal | undefined;
+  /** The run id of the workflow that asks. */
+  readonly currentRun?: () => string;
   /** Called after a process was started, stopped or removed. */
   readonly onChange?: (database: string) => void;
 }
@@ -25,6 +34,7 @@ export function hostActivities(dependencies: HostActivityDependencies): HostActi
   const { settings, processes } = dependencies;
   const exclusive = exclusiveByDatabase();
   const signal = (): AbortSignal | undefined => dependencies.currentSignal?.();
+  const run = (): string => dependencies.currentRun?.() ?? 'nobody';
 
   async function changing<T>(database: string, change: () => Promise<T>): Promise<T> {
     return exclusive(database, async () => {
@@ -40,12 +50,14 @@ export function hostActivities(dependencies: HostActivityDependencies): HostActi
   async function withStopped<T>(
     database: string,
     why: string,
-    change: (files: ProcessFiles) => Promise<T>,
+    change: (files: ProcessFiles, run: string) => Promise<T>,
   ): Promise<T> {
+    const asking = run();
     return exclusive(database, async () => {
       const files = await processes.ownFiles(database);
       processes.requireStopped(database, why);
-      return change(files);
+      await settleLeftover(files, asking);
+      return change(files, asking);
     });
   }
 
@@ -64,24 +76,32 @@ export function hostActivities(dependencies: HostActivityDependencies): HostActi
 
     removeProcess: ({ database }) => changing(database, () => processes.remove(database)),
 
-    readDataFile: async ({ database }) =>
-      inspectDataFile(processes.files(database).data).catch(nullWhenMissing),
+    async readDataFile({ database }) {
+      const files = processes.files(database);
+      const asking = run();
+      return exclusive(database, async () => {
+        if ((await processes.find(database))?.state !== 'running') await settleLeftover(files, asking);
+        return inspectDataFile(files.data).catch(nullWhenMissing);
+      });
+    },
 
     readBackupFile: ({ file }) => inspectDataFile(file),
 
     placeBackup({ database, file }) {
       const stop = signal();
-      return withStopped(database, 'replacing its data file', (files) => placeCopy(files, file, stop));
+      return withStopped(database, 'replacing its data file', (files, asking) =>
+        placeCopy(files, asking, file, stop),
+      );
     },
 
     placeSeed: ({ database, position }) =>
-      withStopped(database, 'replacing its data file', (files) => placeEmpty(files, position)),
+      withStopped(database, 'replacing its data file', (files, asking) =>
+        placeEmpty(files, asking, position),
+      ),
 
-    setDataFileAside: ({ database }) =>
-      withStopped(database, 'moving its data file aside', (files) => setAside(files)),
+    setDataFileAside: ({ database }) => withStopped(database, 'moving its data file aside', setAside),
 
-    restoreDataFile: ({ database }) =>
-      withStopped(database, 'restoring its data file', (files) => restorePrevious(files)),
+    restoreDataFile: ({ database }) => withStopped(database, 'restoring its data file', restorePrevious),
 
     forgetPreviousDataFile: ({ database }) =>
       exclusive(database, () => forgetPrevious(processes.files(database))),

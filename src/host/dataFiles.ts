@@ -26,6 +26,8 @@ type Identity = string;
 
 /** placement.json: written before the data file is replaced. */
 interface Placement {
+  /** Whose it is: a run of a workflow. */
+  readonly run: string;
   readonly previous: 'kept' | 'none';
   /** Files that we put there, with where they came from: every attempt adds one. */
   readonly placed: readonly { readonly file: Identity; readonly source: Identity }[];
@@ -42,6 +44,7 @@ const KEPT = 'The data file that was there before is as it was, and the half-mad
  */
 export async function placeCopy(
   files: ProcessFiles,
+  run: string,
   source: string,
   signal?: AbortSignal,
 ): Promise<DataFile> {
@@ -64,7 +67,7 @@ export async function placeCopy(
     await copyWhole(source, files.incomingData, original.bytes, signal);
     // The source may have changed while it was copied.
     await inspectDataFile(files.incomingData);
-    await putInPlace(files, placement, sourceIdentity);
+    await putInPlace(files, run, placement, sourceIdentity);
   } catch (error) {
     await rm(files.incomingData, { force: true });
     throw asDiskError(error, files.directory, `copy ${source} (${original.bytes} bytes)`, KEPT);
@@ -73,7 +76,11 @@ export async function placeCopy(
 }
 
 /** An empty data file that stands at `position`. @throws DiskFull */
-export async function placeEmpty(files: ProcessFiles, position: ReplicationPosition): Promise<void> {
+export async function placeEmpty(
+  files: ProcessFiles,
+  run: string,
+  position: ReplicationPosition,
+): Promise<void> {
   await makeDirectory(files);
   const placement = await readPlacement(files);
   const source = `empty at ${position.id}:${position.offset}`;
@@ -81,7 +88,7 @@ export async function placeEmpty(files: ProcessFiles, position: ReplicationPosit
   if (placement?.placed.some((placed) => placed.file === current && placed.source === source)) return;
   try {
     await writePrivateFile(files.incomingData, writeEmptyRdb(position));
-    await putInPlace(files, placement, source);
+    await putInPlace(files, run, placement, source);
   } catch (error) {
     await rm(files.incomingData, { force: true });
     throw asDiskError(error, files.directory, 'write an empty data file', KEPT);
@@ -89,11 +96,11 @@ export async function placeEmpty(files: ProcessFiles, position: ReplicationPosit
 }
 
 /** Moves the data file aside, so that the process starts empty. */
-export async function setAside(files: ProcessFiles): Promise<void> {
+export async function setAside(files: ProcessFiles, run: string): Promise<void> {
   await makeDirectory(files);
   const placement = await readPlacement(files);
   const previous = await keepPrevious(files, placement);
-  await writePlacement(files, { previous, placed: placement?.placed ?? [] });
+  await writePlacement(files, { run, previous, placed: placement?.placed ?? [] });
   await removeIfThere(files.data);
   await syncDirectory(files.directory);
 }
@@ -117,19 +124,35 @@ export async function restorePrevious(files: ProcessFiles): Promise<void> {
   await removeIfThere(files.placement);
 }
 
+/**
+ * Ends what another run left behind: it is over, since this one owns the database now. A data file that it put there
+ * stays; where it had only moved the old one aside, that one is back. Call it before anything else.
+ */
+export async function settleLeftover(files: ProcessFiles, run: string): Promise<void> {
+  const placement = await readPlacement(files);
+  if (placement === null || placement.run === run) return;
+  if ((await identify(files.data)) === null) await restorePrevious(files);
+  else await forgetPrevious(files);
+}
+
 /** The placement stands: there is no way back to the file before it. */
 export async function forgetPrevious(files: ProcessFiles): Promise<void> {
   await removeIfThere(files.placement);
   await removeIfThere(files.previousData);
 }
 
-async function putInPlace(files: ProcessFiles, placement: Placement | null, source: Identity): Promise<void> {
+async function putInPlace(
+  files: ProcessFiles,
+  run: string,
+  placement: Placement | null,
+  source: Identity,
+): Promise<void> {
   const incoming = await identify(files.incomingData);
   if (incoming === null) throw new Error(`${files.incomingData} vanished while it was put in place`);
   const previous = await keepPrevious(files, placement);
   // First the note, then the deed: a retry in between must not take our file for the one before.
   const placed = [...(placement?.placed ?? []), { file: incoming, source }];
-  await writePlacement(files, { previous, placed });
+  await writePlacement(files, { run, previous, placed });
   await rename(files.incomingData, files.data);
   await syncDirectory(files.directory);
 }

@@ -68,6 +68,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     settings,
     processes,
     currentSignal: () => Context.current().cancellationSignal,
+    currentRun: () => Context.current().info.workflowExecution?.runId ?? 'nobody',
     onChange: () => reporting.wake(),
   });
 

@@ -15,7 +15,13 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, type TestContext } from 'vitest';
-import { placeCopy, placeEmpty } from '../../src/host/dataFiles.js';
+import {
+  placeCopy,
+  placeEmpty,
+  restorePrevious,
+  setAside,
+  settleLeftover,
+} from '../../src/host/dataFiles.js';
 import { processFiles, type ProcessFiles } from '../../src/host/layout.js';
 import { writeEmptyRdb } from '../../src/fleet/rdbFile.js';
 import { waitFor } from '../../src/testbed/waiting.js';
@@ -169,6 +175,25 @@ describe('a placement', () => {
     await host.activities.restoreDataFile({ database: 'sessions-00' });
     await host.activities.restoreDataFile({ database: 'sessions-00' });
     expect(await offset()).toBe(1);
+    expect(names()).toEqual(['dump.rdb']);
+  });
+
+  it('left by a run that is over: what it put there stays, what it only moved aside comes back', async () => {
+    const files = processFiles(host.settings.data, 'sessions-00');
+    original();
+    await setAside(files, 'run-1');
+    expect(names()).not.toContain('dump.rdb');
+    await settleLeftover(files, 'run-1');
+    expect(names()).not.toContain('dump.rdb');
+    await settleLeftover(files, 'run-2');
+    expect(await offset()).toBe(1);
+    expect(names()).toEqual(['dump.rdb']);
+
+    await placeEmpty(files, 'run-3', { id: ID, offset: 9 });
+    await settleLeftover(files, 'run-4');
+    await setAside(files, 'run-4');
+    await restorePrevious(files);
+    expect(await offset()).toBe(9);
     expect(names()).toEqual(['dump.rdb']);
   });
 
@@ -332,19 +357,21 @@ describe('a full disk', () => {
   it('refuses a backup in words, removes the half-made copy and keeps the file before', async (context) => {
     await withSmallDisk(context, async (disk) => {
       const small = processFiles(disk, 'sessions-00');
-      await placeEmpty(small, { id: ID, offset: 1 });
+      await placeEmpty(small, 'run-1', { id: ID, offset: 1 });
       const large = path.join(host.settings.data, 'large.rdb');
       writeFileSync(
         large,
         Buffer.concat([readFileSync(backup), Buffer.alloc(8 * MiB), Buffer.from([0xff]), Buffer.alloc(8)]),
       );
-      await expect(placeCopy(small, large)).rejects.toMatchObject({
+      await expect(placeCopy(small, 'run-1', large)).rejects.toMatchObject({
         kind: 'DiskFull',
         message: expect.stringMatching(/bytes left, and .* has .*Make room/) as string,
       });
       // One that fits by the numbers, on a disk that fills up meanwhile.
       fill(path.join(disk, 'ballast'));
-      await expect(placeEmpty(small, { id: ID, offset: 2 })).rejects.toMatchObject({ kind: 'DiskFull' });
+      await expect(placeEmpty(small, 'run-1', { id: ID, offset: 2 })).rejects.toMatchObject({
+        kind: 'DiskFull',
+      });
       expect(readdirSync(small.directory).sort()).toEqual(['dump.rdb', 'placement.json']);
       expect(readFileSync(small.data).equals(writeEmptyRdb({ id: ID, offset: 1 }))).toBe(true);
     });

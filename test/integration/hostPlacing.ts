@@ -5,5 +5,5 @@ import { processFiles } from '../../src/host/layout.js';
 
 const [data = '', database = '', file = ''] = process.argv.slice(-3);
 process.stdout.write('placing\n');
-await placeCopy(processFiles(data, database), file);
+await placeCopy(processFiles(data, database), 'nobody', file);
 process.stdout.write('placed\n');
