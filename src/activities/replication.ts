@@ -80,11 +80,12 @@ export function replicationActivities(access: RedisAccess): ReplicationActivitie
     async follow({ follower, leader, deadlineMs }) {
       const look = patientLook(leader);
       const end = await pollUntil({ deadlineMs }, async () => {
+        // The follower first: one that is fed through another follower would seem ahead of a leader looked at before.
+        const following = await facts(follower);
         const leading = await look();
         if (leading === null) {
           return null;
         }
-        const following = await facts(follower);
         if (!isPointedAt(following, leader.endpoint)) {
           requireCovered(leading, following, leader, follower);
           await pointAt(follower, leader.endpoint);

@@ -169,7 +169,7 @@ function judgeChain(facts: BringUpFacts): Verdict {
       refusals.push(`a fork on ${name} needs ${showSize(headroom.short)} more memory than its host can give`);
       continue;
     }
-    const verdict = judgePosition(facts, source.facts.position, `the follower ${name}`, usedMemory);
+    const verdict = judgePosition(facts, positionOfLinked(source, facts), `the follower ${name}`, usedMemory);
     if (verdict.usable) {
       return {
         usable: true,
@@ -183,6 +183,12 @@ function judgeChain(facts: BringUpFacts): Verdict {
     usable: false,
     why: refusals.length > 0 ? refusals.join('; ') : 'the database has no other follower to copy from',
   };
+}
+
+/** It moves on with its leader, and may have been looked at later: what is ahead then is no other history. */
+function positionOfLinked({ facts: { position } }: ChainSource, { leader }: BringUpFacts): ReplicationPosition {
+  const { id, offset } = leader.facts.position;
+  return position.id === id ? { id, offset: Math.min(position.offset, offset) } : position;
 }
 
 function judgeFull(facts: BringUpFacts): Verdict {

@@ -90,6 +90,14 @@ describe('the way that spares the leader most is taken', () => {
     expect(chosen(choice)).toMatchObject({ way: 'chain', source: thirdEndpoint });
   });
 
+  test('a source that was looked at after the leader, and is ahead of it by what was written since, is no stranger', () => {
+    const later = chainSource({ position: { id: ID, offset: 10 * MiB + 50 } });
+    const choice = chooseWay(bringUpFacts({ sources: [later] }));
+    expect(chosen(choice)).toMatchObject({ way: 'chain', source: thirdEndpoint });
+    const stranger = chainSource({ position: { id: FOREIGN_ID, offset: 10 * MiB + 50 } });
+    expect(chosen(chooseWay(bringUpFacts({ sources: [stranger] })))).toEqual({ way: 'full' });
+  });
+
   test('another follower whose host is full, or that is not connected, gives nothing', () => {
     const crowded = { ...chainSource(), memory: full };
     const adrift = chainSource({ link: null });
