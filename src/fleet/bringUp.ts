@@ -186,7 +186,10 @@ function judgeChain(facts: BringUpFacts): Verdict {
 }
 
 /** It moves on with its leader, and may have been looked at later: what is ahead then is no other history. */
-function positionOfLinked({ facts: { position } }: ChainSource, { leader }: BringUpFacts): ReplicationPosition {
+function positionOfLinked(
+  { facts: { position } }: ChainSource,
+  { leader }: BringUpFacts,
+): ReplicationPosition {
   const { id, offset } = leader.facts.position;
   return position.id === id ? { id, offset: Math.min(position.offset, offset) } : position;
 }
