@@ -88,8 +88,12 @@ export async function startDev(options: DevOptions): Promise<DevFleet> {
     return dev;
   } catch (error) {
     // The logs of a start that failed are worth more than a clean folder.
-    await dev.stop({ keepLogs: options.signal?.aborted !== true });
-    throw error;
+    const keepLogs = options.signal?.aborted !== true;
+    await dev.stop({ keepLogs });
+    if (!keepLogs || !(error instanceof FleetError)) throw error;
+    throw new FleetError(error.kind, `${error.message}\nAll logs are kept in ${data.logs}.`, {
+      cause: error,
+    });
   }
 }
 
