@@ -102,8 +102,9 @@ export function replicationActivities(access: RedisAccess): ReplicationActivitie
         return following.link?.up === true && !following.link.synchronising ? following : null;
       });
       if (end === null) {
+        // Not tried again by itself: whoever reads this finds the cause in a log, and it does not pass.
         throw new FleetError(
-          'NotCaughtUp',
+          'FollowerUnfit',
           `${showEndpoint(follower)} did not connect to its leader ${showEndpoint(leader.endpoint)} within ${Math.round(deadlineMs / 1000)} s. The leader did not fork. ` +
             `See the follower's redis.log (a wrong replication password, a firewall), then retry.`,
         );

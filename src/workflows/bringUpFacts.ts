@@ -3,10 +3,10 @@
 import type { Placement } from '../activities/contracts.js';
 import type { BringUpFacts, ChainSource, FileFinding, FollowerProcess } from '../fleet/bringUp.js';
 import type { DataFile } from '../fleet/facts.js';
-import { sameEndpoint, type Endpoint } from '../fleet/record.js';
+import { sameEndpoint, showEndpoint, type Endpoint } from '../fleet/record.js';
 import type { BringUpFollowerRequest } from '../fleet/requests.js';
 import { control, onHost } from './engine/activityOptions.js';
-import { failureKind, failureMessage } from './engine/failures.js';
+import { failureKind, failureMessage, refusal } from './engine/failures.js';
 
 /** Long enough to see a rate, short enough not to be felt. */
 const RATE_WINDOW_MS = 250;
@@ -37,6 +37,33 @@ export async function lookAtBringUp(
     writeRate,
     ...(way === undefined ? {} : { only: way }),
   };
+}
+
+/**
+ * The leader of the record must lead, and nobody else: a follower that somebody promoted by hand may have acknowledged
+ * writes that nobody else has, and a bring-up would throw them away.
+ */
+export function requireOneLeader(
+  database: string,
+  { follower: { endpoint, process }, leader }: BringUpFacts,
+): void {
+  if (leader.facts.role !== 'leader') {
+    throw refusal(
+      'LeaderUnfit',
+      `${showEndpoint(leader.endpoint)} does not lead ${database}, as its record says: it follows ` +
+        `${leader.facts.link?.address ?? '?'}:${leader.facts.link?.port ?? '?'}. It was restarted or re-pointed by hand, and its data may be ` +
+        `old or empty, so no follower was pointed at it. Nothing was changed. Compare its keys with those of the ` +
+        'follower (redis-fleet status), and make the one that has all of them lead before anything else.',
+    );
+  }
+  if (process.state !== 'running' || process.facts.role !== 'leader' || process.facts.keys === 0) return;
+  throw refusal(
+    'FollowerUnfit',
+    `${showEndpoint(endpoint)} takes writes itself: somebody made it a leader, but the record names ` +
+      `${showEndpoint(leader.endpoint)} as the leader of ${database}. Its ${process.facts.keys} keys were left alone, because it may ` +
+      'hold writes that nobody else has. Compare the two; if its writes may be lost, give them up with ' +
+      `\`redis-cli -h ${endpoint.address} -p ${endpoint.port} --user redis-fleet --askpass REPLICAOF 127.0.0.1 1\`, then start this again.`,
+  );
 }
 
 async function lookAtProcess(follower: Endpoint, database: string): Promise<FollowerProcess> {

@@ -3,7 +3,7 @@
  * (or forked once, with the permit). The leader serves all the time; any step may fail and nothing it holds is lost.
  */
 
-import type { ForkBaseline, Placement, ProcessSpec } from '../activities/contracts.js';
+import type { ForkBaseline, Placement } from '../activities/contracts.js';
 import { configuredBacklog } from '../fleet/backlog.js';
 import {
   chooseWay,
@@ -16,7 +16,7 @@ import { sameEndpoint, showEndpoint, type Endpoint } from '../fleet/record.js';
 import type { BringUpFollowerRequest } from '../fleet/requests.js';
 import type { RunbookResult } from '../fleet/runbook.js';
 import { control, FOR_DATA, local, onHost } from './engine/activityOptions.js';
-import { lookAtBringUp } from './bringUpFacts.js';
+import { lookAtBringUp, requireOneLeader } from './bringUpFacts.js';
 import {
   BEFORE_THE_CHOICE,
   CHECK,
@@ -29,13 +29,13 @@ import {
   PROVE,
   RECORD,
   RELEASE,
-  START,
   STEPS_BY_WAY,
   SYNCHRONISE,
   TIDY,
   WIDEN,
 } from './bringUpOutline.js';
-import { failureKind, failureMessage, refusal } from './engine/failures.js';
+import { startFollower } from './bringUpStart.js';
+import { refusal } from './engine/failures.js';
 import { givingBackForkRights, synchroniseUnderPermit } from './fork.js';
 import { runRunbook, type Runbook } from './engine/runbook.js';
 
@@ -53,7 +53,7 @@ export interface BroughtUpFollower {
 }
 
 const HOUR_MS = 3_600_000;
-const FOLLOW_DEADLINE_MS = 60_000;
+const FOLLOW_DEADLINE_MS = 30_000;
 
 export async function bringUpFollower(
   input: BringUpFollowerRequest,
@@ -99,6 +99,7 @@ export async function bringUpFollower(
       preflight: true,
       run: async () => {
         const seen = await lookAtBringUp(placement, request);
+        requireOneLeader(database, seen);
         const decided = chooseWay(seen);
         if (!decided.possible) {
           throw refusal('NoHeadroom', explainImpossible(database, decided.rejected));
@@ -239,75 +240,6 @@ async function widenBacklog(runbook: Runbook, chosen: ChosenWay, { leader }: Bri
       }
     },
   });
-}
-
-async function startFollower(
-  runbook: Runbook,
-  { database: { name: database, maxmemory }, followerHost, follower }: Placement,
-  chosen: ChosenWay,
-  facts: BringUpFacts,
-): Promise<void> {
-  if (chosen.way === 'following') {
-    return;
-  }
-  const host = onHost(followerHost.name, `${database} on ${followerHost.name}`, FOR_DATA);
-  const wasRunning = facts.follower.process.state === 'running';
-  const process: ProcessSpec = {
-    database,
-    port: follower.port,
-    maxmemory,
-    backlogBytes: configuredBacklog(maxmemory),
-  };
-  const keepsData = chosen.way === 'own-files';
-  await runbook.step({
-    ...START,
-    undo: {
-      does: 'Lets the follower go, and stops it and puts its old data file back if it was down before.',
-      run: async () => {
-        if (wasRunning && keepsData) {
-          await control(`let go of ${database}`).detach({ follower });
-          return;
-        }
-        await host.stopProcess({ database, save: false });
-        await host.restoreDataFile({ database });
-      },
-    },
-    run: async () => {
-      if (wasRunning && keepsData) {
-        return;
-      }
-      switch (chosen.way) {
-        case 'own-files':
-          break;
-        case 'backup':
-          await host.placeBackup({ database, file: chosen.file });
-          break;
-        case 'chain':
-        case 'full':
-          await host.setDataFileAside({ database });
-          break;
-      }
-      await host.startProcess({ process, allowEmpty: true });
-      await loaded(database, follower);
-    },
-  });
-}
-
-/** A file that looks whole may still be broken inside: Redis finds that out while it loads, says so, and exits. */
-async function loaded(database: string, follower: Endpoint): Promise<void> {
-  try {
-    await control(`${database} loads`, FOR_DATA).awaitLoaded({ endpoint: follower, deadlineMs: HOUR_MS });
-  } catch (error) {
-    if (failureKind(error) !== 'ProcessDied') {
-      throw error;
-    }
-    const seen = await onHost(follower.host, `last words of ${database}`).hostProcess({ database });
-    throw refusal(
-      'ProcessDied',
-      `${failureMessage(error)} The last lines of its log: ${seen?.lastWords ?? 'none'}. ` +
-        'Abort this runbook, then start it again with a good data file, or without --backup.',
-    );
-  }
 }
 
 async function followLeader(runbook: Runbook, follower: Endpoint, leader: ForkBaseline): Promise<void> {
