@@ -1,0 +1,199 @@
+/**
+ * For every activity of every procedure: a run in which the process dies right after the activity's work and before its
+ * completion is recorded. Several runs, on databases of their own, share one wave: each is held at its point, then their
+ * processes are killed together, because what a crash costs is mostly the wait for its heartbeat timeout.
+ */
+
+import type { DevChild } from '../../src/dev/startDev.js';
+import type { TestFleet } from '../../src/testbed/fleet.js';
+import { waitFor } from '../../src/testbed/waiting.js';
+import { processOf, type CrashPoint, type Holds } from './crashPoints.js';
+import { Run, type Outcome, type Procedure } from './procedure.js';
+
+export interface Case {
+  readonly procedure: Procedure;
+  readonly point: CrashPoint;
+  /** The run without a kill. */
+  readonly expected: Outcome;
+  /** While it is held, and until it has passed: its host's only right to fork is needed. */
+  readonly needsPermit: boolean;
+}
+
+export type Finding = { readonly outcome: Outcome } | { readonly problem: string };
+
+interface Placed {
+  readonly wanted: Case;
+  readonly run: Run;
+}
+
+const REACHED_WITHIN_MS = 45_000;
+const ENDS_WITHIN_MS = 120_000;
+/** An agent takes eight activities at a time. */
+const MOST_HELD_AT_AN_AGENT = 5;
+const PERMIT = 'acquireForkPermit';
+
+/** Runs each procedure once without a kill, all at the same time, and derives the cases from their histories. */
+export async function recordCases(
+  fleet: TestFleet,
+  procedures: readonly Procedure[],
+): Promise<readonly Case[]> {
+  const runs = procedures.map((procedure, index) => new Run(fleet, procedure, databaseAt(fleet, index)));
+  await settled(runs.map((run) => run.prepare()));
+  await settled(runs.map((run) => run.start()));
+  await settled(runs.map((run) => run.steer()));
+  await settled(runs.map((run) => run.end(ENDS_WITHIN_MS)));
+  const cases: Case[] = [];
+  for (const run of runs) {
+    const points = await run.crashPoints();
+    const expected = await run.outcome();
+    const permit = points.findIndex(({ activityType }) => activityType === PERMIT);
+    cases.push(
+      ...points.map((point, index) => ({
+        procedure: run.procedure,
+        point,
+        expected,
+        needsPermit: permit >= 0 && index >= permit,
+      })),
+    );
+  }
+  return cases;
+}
+
+/** Runs all cases. A database on which one went wrong is not used again. */
+export async function runCases(
+  fleet: TestFleet,
+  holds: Holds,
+  cases: readonly Case[],
+  tell: (line: string) => void,
+): Promise<ReadonlyMap<Case, Finding>> {
+  const findings = new Map<Case, Finding>();
+  const usable = new Set(fleet.databases);
+  let left = cases;
+  while (left.length > 0) {
+    const wave = nextWave(fleet, usable, left);
+    if (wave.length === 0) break;
+    left = left.filter((one) => !wave.some(({ wanted }) => wanted === one));
+    const begun = performance.now();
+    const since = (): string => ((performance.now() - begun) / 1000).toFixed(1);
+    const found = await runWave(fleet, holds, wave, (phase) => tell(`  ${phase} ${since()} s`));
+    tell(`${wave.length} cases in ${since()} s, ${left.length} left`);
+    for (const [placed, finding] of found) {
+      findings.set(placed.wanted, finding);
+      if ('problem' in finding) usable.delete(placed.run.database);
+    }
+  }
+  for (const one of left) findings.set(one, { problem: 'No usable database was left for it.' });
+  return findings;
+}
+
+async function runWave(
+  fleet: TestFleet,
+  holds: Holds,
+  wave: readonly Placed[],
+  tell: (phase: string) => void,
+): Promise<ReadonlyMap<Placed, Finding>> {
+  const problems = new Map<Placed, string>();
+  const each = async (step: (placed: Placed) => Promise<void> | void): Promise<void> => {
+    await Promise.all(
+      wave.map(async (placed) => {
+        if (problems.has(placed)) return;
+        try {
+          await step(placed);
+        } catch (error) {
+          problems.set(placed, String(error));
+        }
+      }),
+    );
+  };
+  await each(({ run }) => run.prepare());
+  tell('prepared');
+  await each(({ run, wanted }) => holds.arm(run.workflowId, wanted.point));
+  await each(({ run }) => run.start());
+  await each(async ({ run, wanted: { point } }) => {
+    await Promise.all([run.steer(), untilReached(holds, run, point)]);
+  });
+  tell('reached');
+  const doomed = new Set<DevChild>(
+    wave
+      .filter((placed) => !problems.has(placed))
+      .map(({ wanted, run }) => processOf(wanted.point, run.parts)),
+  );
+  await Promise.all([...doomed].map((child) => fleet.dev.kill(child)));
+  // Also those that never came to their point: they must not be in the way of the next wave.
+  await settled(
+    wave.map(async (placed) => {
+      holds.forget(placed.run.workflowId);
+      try {
+        await placed.run.end(ENDS_WITHIN_MS);
+      } catch (error) {
+        if (!problems.has(placed)) problems.set(placed, String(error));
+      }
+    }),
+  );
+  tell('ended');
+  const findings = new Map<Placed, Finding>();
+  await each(async (placed) => {
+    const outcome = await placed.run.outcome();
+    if (!(await placed.run.wasRunAgain(placed.wanted.point)))
+      throw new Error('The kill did not cost a completion: the activity was run only once.');
+    findings.set(placed, { outcome });
+  });
+  await Promise.all(wave.map(({ run }) => run.leave()));
+  for (const [placed, problem] of problems) findings.set(placed, { problem });
+  return findings;
+}
+
+async function untilReached(holds: Holds, run: Run, { activityType }: CrashPoint): Promise<void> {
+  await waitFor(() => holds.isReached(run.workflowId), {
+    deadlineMs: REACHED_WITHIN_MS,
+    what: `${activityType} of ${run.workflowId} to do its work`,
+    everyMs: 20,
+  });
+}
+
+/** As many cases as can share one kill, each on a database of its own. */
+function nextWave(fleet: TestFleet, databases: Iterable<string>, cases: readonly Case[]): readonly Placed[] {
+  // A local activity may be held for seconds only: those do not wait for others that come later.
+  const candidates = cases.filter(({ point }) => point.isLocal === cases[0]?.point.isLocal);
+  const wave: Placed[] = [];
+  const heldAt = new Map<DevChild, number>();
+  const forkingAt = new Set<string>();
+  for (const database of databases) {
+    const fits = (wanted: Case): boolean => {
+      if (wave.some((placed) => placed.wanted === wanted)) return false;
+      const { child, forksOn } = placesOf(fleet, wanted, database);
+      const mostHeld = child === 'worker' ? Infinity : MOST_HELD_AT_AN_AGENT;
+      return (heldAt.get(child) ?? 0) < mostHeld && (forksOn === null || !forkingAt.has(forksOn));
+    };
+    const wanted = candidates.find(fits);
+    if (wanted === undefined) continue;
+    const { child, forksOn } = placesOf(fleet, wanted, database);
+    heldAt.set(child, (heldAt.get(child) ?? 0) + 1);
+    if (forksOn !== null) forkingAt.add(forksOn);
+    wave.push({ wanted, run: new Run(fleet, wanted.procedure, database) });
+  }
+  return wave;
+}
+
+function placesOf(
+  fleet: TestFleet,
+  { procedure, point, needsPermit }: Case,
+  database: string,
+): { child: DevChild; forksOn: string | null } {
+  const parts = procedure.parts(fleet, database);
+  const forking = needsPermit && procedure.forksOn !== undefined ? parts[procedure.forksOn] : undefined;
+  return { child: processOf(point, parts), forksOn: forking?.host ?? null };
+}
+
+function databaseAt({ databases }: TestFleet, index: number): string {
+  const database = databases[index];
+  if (database === undefined) throw new Error(`${index + 1} procedures need as many databases.`);
+  return database;
+}
+
+/** Waits for all, then fails with the first failure: nothing goes on behind the back of what follows. */
+async function settled(promises: readonly Promise<unknown>[]): Promise<void> {
+  for (const result of await Promise.allSettled(promises)) {
+    if (result.status === 'rejected') throw result.reason;
+  }
+}

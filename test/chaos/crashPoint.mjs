@@ -1,0 +1,49 @@
+/**
+ * Loaded into a worker or an agent by NODE_OPTIONS, beside the product's own code: an activity that the test armed does
+ * its work and then never returns, so that its process can be killed before the completion is recorded.
+ *
+ * `<workflow id>.armed` in the folder names the activity; it becomes `<workflow id>.reached` when the work is done.
+ */
+
+import { readFileSync, renameSync } from 'node:fs';
+import path from 'node:path';
+import { isMainThread } from 'node:worker_threads';
+
+const folder = process.env.REDIS_FLEET_TEST_CRASH_POINTS;
+// Not in the threads that run workflows, nor in other commands of the program.
+if (folder !== undefined && isMainThread && /^(worker|agent)$/.test(process.argv[2] ?? '')) {
+  const { Worker } = await import('@temporalio/worker');
+  const create = Worker.create.bind(Worker);
+  Worker.create = (options) => {
+    const { activity = [], ...others } = options.interceptors ?? {};
+    // Innermost: whoever waits for the kill goes on heartbeating, and is not given up before it.
+    return create({ ...options, interceptors: { ...others, activity: [...activity, holding] } });
+  };
+}
+
+function holding({ info }) {
+  return {
+    inbound: {
+      async execute(input, next) {
+        try {
+          return await next(input);
+        } finally {
+          if (disarmed(info)) await new Promise(() => undefined);
+        }
+      },
+    },
+  };
+}
+
+/** True once: the file is renamed, so that the retry goes through. */
+function disarmed({ workflowExecution, activityId, activityType }) {
+  const file = path.join(folder, encodeURIComponent(workflowExecution?.workflowId ?? ''));
+  try {
+    if (readFileSync(`${file}.armed`, 'utf8') !== `${activityId} ${activityType}`) return false;
+    renameSync(`${file}.armed`, `${file}.reached`);
+    return true;
+  } catch (error) {
+    if (error.code === 'ENOENT') return false;
+    throw error;
+  }
+}

@@ -1,0 +1,153 @@
+/** Where a process can be killed: after any activity of a procedure, as the history of a run without a kill has them. */
+
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import process from 'node:process';
+import { pathToFileURL } from 'node:url';
+import { defaultPayloadConverter } from '@temporalio/common';
+import type { Client } from '@temporalio/client';
+import type { DevChild } from '../../src/dev/startDev.js';
+import { CONTROL_QUEUE, hostQueue } from '../../src/fleet/names.js';
+import type { Parts } from './endState.js';
+
+const WORKER = 'worker';
+
+export interface CrashPoint {
+  /** Deterministic: the same activity of the same procedure has it in every run. */
+  readonly activityId: string;
+  readonly activityType: string;
+  /** Whose death it takes: `worker`, or the part in the procedure of the agent's host. */
+  readonly at: string;
+  /** Inside a workflow task: the death of the worker is noticed by the task's timeout, not by a heartbeat. */
+  readonly isLocal: boolean;
+  /** What the Temporal UI shows of it, with parts in place of names; '' for local activities. */
+  readonly summary: string;
+}
+
+type History = Awaited<ReturnType<ReturnType<Client['workflow']['getHandle']>['fetchHistory']>>;
+type HistoryEvent = NonNullable<History['events']>[number];
+
+/**
+ * Every activity of a run, in the order in which they were scheduled; with `afterUpdate`, those since that update.
+ */
+export function crashPoints(
+  history: History,
+  names: { readonly database: string; readonly parts: Parts },
+  afterUpdate?: string,
+): readonly CrashPoint[] {
+  const events = history.events ?? [];
+  const begin =
+    afterUpdate === undefined
+      ? 0
+      : events.findIndex(
+          (event) =>
+            event.workflowExecutionUpdateAcceptedEventAttributes?.acceptedRequest?.input?.name ===
+            afterUpdate,
+        );
+  if (begin < 0) throw new Error(`The history has no update "${afterUpdate ?? ''}".`);
+  const points = events.slice(begin).flatMap((event) => pointOf(event, names) ?? []);
+  // The guard, which looks and changes nothing, runs before each step: once is enough.
+  const isFirst = ({ isLocal, activityType }: CrashPoint, index: number): boolean =>
+    !isLocal || points.findIndex((point) => point.activityType === activityType) === index;
+  return points.filter(isFirst);
+}
+
+function pointOf(
+  event: HistoryEvent,
+  { database, parts }: { readonly database: string; readonly parts: Parts },
+): CrashPoint | null {
+  const scheduled = event.activityTaskScheduledEventAttributes;
+  if (scheduled) {
+    const summary: unknown = event.userMetadata?.summary
+      ? defaultPayloadConverter.fromPayload(event.userMetadata.summary)
+      : '';
+    return {
+      activityId: scheduled.activityId ?? '',
+      activityType: scheduled.activityType?.name ?? '',
+      at: placeOf(scheduled.taskQueue?.name ?? '', parts),
+      isLocal: false,
+      summary: inParts(String(summary), database, parts),
+    };
+  }
+  const marker = event.markerRecordedEventAttributes;
+  const payload = marker?.details?.['data']?.payloads?.[0];
+  if (marker?.markerName !== 'core_local_activity' || !payload) return null;
+  const local = defaultPayloadConverter.fromPayload<{ activity_id: string; activity_type: string }>(payload);
+  return {
+    activityId: local.activity_id,
+    activityType: local.activity_type,
+    at: WORKER,
+    isLocal: true,
+    summary: '',
+  };
+}
+
+/** Whether the first run of the activity was lost, and it was run again. */
+export function wasRunAgain(history: History, { activityId, isLocal }: CrashPoint): boolean {
+  const events = history.events ?? [];
+  if (isLocal) return events.some((event) => event.workflowTaskTimedOutEventAttributes);
+  const scheduled = events.find(
+    (event) => event.activityTaskScheduledEventAttributes?.activityId === activityId,
+  );
+  return events.some(
+    ({ activityTaskStartedEventAttributes: started }) =>
+      started &&
+      started.scheduledEventId?.toString() === scheduled?.eventId?.toString() &&
+      (started.attempt ?? 0) > 1,
+  );
+}
+
+/** The child of `redis-fleet dev` that runs it for a database with these parts. */
+export function processOf({ at }: CrashPoint, parts: Parts): DevChild {
+  if (at === WORKER) return 'worker';
+  const part = parts[at];
+  if (part === undefined) throw new Error(`No host has the part "${at}".`);
+  return `agent:${part.host}`;
+}
+
+function placeOf(taskQueue: string, parts: Parts): string {
+  if (taskQueue === CONTROL_QUEUE) return WORKER;
+  const found = Object.entries(parts).find(([, { host }]) => hostQueue(host) === taskQueue);
+  if (found) return found[0];
+  throw new Error(`An activity ran on ${taskQueue}, whose host has no part in the procedure.`);
+}
+
+function inParts(summary: string, database: string, parts: Parts): string {
+  return Object.entries(parts).reduce(
+    (text, [part, { host, address, port }]) =>
+      text.replaceAll(` (${address}:${port})`, '').replaceAll(host, `the ${part}'s host`),
+    summary.replaceAll(database, 'the database'),
+  );
+}
+
+/** Holds activities between their work and its record. */
+export class Holds {
+  constructor(private readonly folder: string) {
+    mkdirSync(folder, { recursive: true });
+  }
+
+  /** For the workers and agents of a fleet. */
+  get env(): NodeJS.ProcessEnv {
+    const preload = pathToFileURL(path.join(import.meta.dirname, 'crashPoint.mjs')).href;
+    return {
+      NODE_OPTIONS: `${process.env['NODE_OPTIONS'] ?? ''} --import ${preload}`.trim(),
+      REDIS_FLEET_TEST_CRASH_POINTS: this.folder,
+    };
+  }
+
+  arm(workflowId: string, { activityId, activityType }: CrashPoint): void {
+    writeFileSync(this.file(workflowId, 'armed'), `${activityId} ${activityType}`);
+  }
+
+  isReached(workflowId: string): boolean {
+    return existsSync(this.file(workflowId, 'reached'));
+  }
+
+  forget(workflowId: string): void {
+    for (const state of ['armed', 'reached'] as const) rmSync(this.file(workflowId, state), { force: true });
+  }
+
+  private file(workflowId: string, state: 'armed' | 'reached'): string {
+    return path.join(this.folder, `${encodeURIComponent(workflowId)}.${state}`);
+  }
+}

@@ -1,0 +1,160 @@
+/** A procedure as the crash matrix runs it: what is there before, what starts it, what it may leave behind. */
+
+import type { Client } from '@temporalio/client';
+import { queryRunbook, runbookEnd } from '../../src/cli/runbookState.js';
+import { CONTROL_QUEUE, workflowId, type WorkflowType } from '../../src/fleet/names.js';
+import type { RunbookState } from '../../src/fleet/runbook.js';
+import type { TestFleet } from '../../src/testbed/fleet.js';
+import { waitFor } from '../../src/testbed/waiting.js';
+import { Writer } from '../../src/testbed/writer.js';
+import { crashPoints, wasRunAgain, type CrashPoint } from './crashPoints.js';
+import { readEndState, readForks, type EndState, type ForksBefore, type Parts } from './endState.js';
+
+export interface Procedure {
+  /** e.g. `bringUpFollower by chain`. */
+  readonly name: string;
+  readonly type: WorkflowType;
+  /** Whether applications write while it runs; else they begin when it has ended. */
+  readonly writes: 'meanwhile' | 'afterwards';
+  /** An update that is sent when the runbook waits; then only what follows it is of interest. */
+  readonly update?: 'abort';
+  /** The part of the host that forks in it, with that host's permit. */
+  readonly forksOn?: string;
+  /** Brings the database into the state in which the procedure is needed. */
+  prepare(fleet: TestFleet, database: string): Promise<{ readonly name: string; readonly request: object }>;
+  parts(fleet: TestFleet, database: string): Parts;
+}
+
+export interface Outcome {
+  readonly ended: string;
+  readonly steps: readonly string[];
+  /** What the procedure returned, but for what is different in every run. */
+  readonly result: { readonly way: unknown; readonly leaderForks: unknown } | null;
+  readonly end: EndState;
+}
+
+/** One run of a procedure on one database. */
+export class Run {
+  #writer: Writer | null = null;
+  #before: ForksBefore = {};
+  #request: object = {};
+  #name = '';
+
+  constructor(
+    private readonly fleet: TestFleet,
+    readonly procedure: Procedure,
+    readonly database: string,
+  ) {}
+
+  get parts(): Parts {
+    return this.procedure.parts(this.fleet, this.database);
+  }
+
+  get workflowId(): string {
+    return workflowId(this.procedure.type, this.#name);
+  }
+
+  async prepare(): Promise<void> {
+    const { fleet, procedure, database } = this;
+    const { name, request } = await procedure.prepare(fleet, database);
+    this.#name = name;
+    this.#request = request;
+    this.#before = await readForks(fleet, database, this.parts);
+    if (procedure.writes === 'meanwhile') this.#writer = await this.#startWriter();
+  }
+
+  async start(): Promise<void> {
+    await this.#client.workflow.start(this.procedure.type, {
+      taskQueue: CONTROL_QUEUE,
+      workflowId: this.workflowId,
+      args: [this.#request],
+    });
+  }
+
+  /** Sends the procedure's update, if it has one, as soon as the runbook waits for it. */
+  async steer(): Promise<void> {
+    const { update } = this.procedure;
+    if (update === undefined) return;
+    await waitFor(async () => (await this.#state()).status === 'waiting', {
+      deadlineMs: 60_000,
+      what: `${this.workflowId} to wait`,
+    });
+    await this.#handle.executeUpdate(update, { args: [{ by: 'ann', reason: 'a better way' }] });
+  }
+
+  /** @throws Unreachable when it does not end in time, with the state it is in; it is terminated then */
+  async end(deadlineMs: number): Promise<void> {
+    try {
+      await waitFor(async () => (await this.#handle.describe()).status.name !== 'RUNNING', {
+        deadlineMs,
+        everyMs: 100,
+        what: `the end of ${this.workflowId}`,
+      });
+    } catch (error) {
+      const state = await this.#state().catch(() => null);
+      await this.#handle.terminate('The crash matrix waited too long for it.');
+      throw new Error(`${String(error)} ${JSON.stringify(state)}`, { cause: error });
+    }
+  }
+
+  async outcome(): Promise<Outcome> {
+    const { fleet, database, parts } = this;
+    const ended = await runbookEnd(this.#client, { workflowId: this.workflowId });
+    const writer = this.#writer ?? (await this.#startWriter());
+    await writer.stop();
+    return {
+      ended: ended.how === 'well' ? 'well' : ended.kind,
+      steps: (ended.runbook?.steps ?? []).map(({ name, progress }) => `${name}: ${progress.state}`),
+      result: ended.how === 'well' ? comparable(ended.result) : null,
+      end: await readEndState(fleet, database, parts, this.#before, writer),
+    };
+  }
+
+  /** Its writer ends in any case. */
+  async leave(): Promise<void> {
+    await this.#writer?.stop();
+  }
+
+  async crashPoints(): Promise<readonly CrashPoint[]> {
+    const { database, parts, procedure } = this;
+    return crashPoints(await this.#handle.fetchHistory(), { database, parts }, procedure.update);
+  }
+
+  async wasRunAgain(point: CrashPoint): Promise<boolean> {
+    return wasRunAgain(await this.#handle.fetchHistory(), point);
+  }
+
+  get #client(): Client {
+    return this.fleet.dev.temporal;
+  }
+
+  get #handle(): ReturnType<Client['workflow']['getHandle']> {
+    return this.#client.workflow.getHandle(this.workflowId);
+  }
+
+  #state(): Promise<RunbookState> {
+    return queryRunbook(this.#client, { workflowId: this.workflowId });
+  }
+
+  /** Returns when writes are acknowledged. */
+  async #startWriter(): Promise<Writer> {
+    const writer = Writer.start({
+      ...this.fleet.application,
+      locate: () => this.fleet.leader(this.database),
+      rate: WRITES_A_SECOND,
+    });
+    await waitFor(() => writer.counts.acknowledged >= FIRST_WRITES, {
+      deadlineMs: 15_000,
+      what: `acknowledged writes to ${this.database}`,
+    });
+    return writer;
+  }
+}
+
+const WRITES_A_SECOND = 100;
+const FIRST_WRITES = 20;
+
+function comparable(result: unknown): Outcome['result'] {
+  const { way = null, leaderForks = null } = result as { way?: unknown; leaderForks?: unknown };
+  return { way, leaderForks };
+}

@@ -1,0 +1,37 @@
+/** What must hold after every procedure, killed or not. */
+
+import { expect } from 'vitest';
+import { configuredBacklog } from '../../src/fleet/backlog.js';
+import { GATE_A_SHUT } from '../../src/fleet/gates.js';
+import type { Outcome } from './procedure.js';
+
+const MAXMEMORY_MIB = 64;
+export const MAXMEMORY = `${MAXMEMORY_MIB}MiB`;
+
+/** `running`: forks during the procedure, by part; parts that are not named must not run. */
+export function expectSound({ end }: Outcome, running: Readonly<Record<string, number>>): void {
+  expect(end.permits).toEqual([]);
+  expect(end.record?.isOwned).toBe(false);
+  const forks: Record<string, number> = {};
+  for (const [part, { processes, running: seen }] of Object.entries(end.parts)) {
+    if (seen === null) continue;
+    forks[part] = seen.forks;
+    expect(processes).toBe(1);
+    expect(seen).toMatchObject({
+      gates: GATE_A_SHUT,
+      backlogBytes: configuredBacklog(MAXMEMORY_MIB * 1024 * 1024),
+      hasLeadersOffset: true,
+      lost: 0,
+      role: part === 'leader' ? 'leader' : 'follower',
+      follows: part === 'leader' ? null : 'leader',
+      linkUp: part !== 'leader',
+    });
+    expect(seen.replicationUser.split(' ')).toContain('on');
+  }
+  expect(forks).toEqual(running);
+}
+
+export function expectDone({ ended, steps }: Outcome): void {
+  expect(ended).toBe('well');
+  expect(steps.filter((step) => !step.endsWith(': done'))).toEqual([]);
+}
