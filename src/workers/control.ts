@@ -34,6 +34,8 @@ export const SHUTDOWN_GRACE = '10s';
 export const SHUTDOWN_FORCE = '20s';
 
 /** A workflow outside the cache is replayed from its history when it moves on: runbooks mostly wait. */
+/** How long the next step waits for the worker that knew the runbook, when that one died. The default is 10 s. */
+const STICKY_TIMEOUT = '2 seconds';
 const MAX_CACHED_WORKFLOWS = 200;
 const MAX_ACTIVITIES = 100;
 
@@ -87,6 +89,7 @@ export async function runControlWorker(options: ControlWorkerOptions): Promise<v
         interceptors: { activity: [activityInterceptors, ...(options.interceptors ?? [])] },
         reuseV8Context: true,
         maxCachedWorkflows: MAX_CACHED_WORKFLOWS,
+        stickyQueueScheduleToStartTimeout: STICKY_TIMEOUT,
         maxConcurrentActivityTaskExecutions: MAX_ACTIVITIES,
         shutdownGraceTime: SHUTDOWN_GRACE,
         shutdownForceTime: SHUTDOWN_FORCE,
