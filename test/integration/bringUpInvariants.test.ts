@@ -115,6 +115,15 @@ describe('a follower that comes back on its own', () => {
         deadlineMs: 10 * SECOND,
         what: 'the follower to wait at the gate',
       });
+      const { keys } = await fleet.facts(old);
+      expect(keys).toBeGreaterThan(0);
+      const aborted = await bringUp(fleet, { database: OTHER });
+      await untilStep(fleet, aborted, { state: 'waiting for approval' });
+      await move(fleet, aborted, 'abort', 'its old data may still be wanted');
+      expect((await failed(fleet, aborted)).problem).toContain('Undone: ');
+      // Replaced for the fork that did not come, it runs again with what it held.
+      expect(await fleet.facts(old)).toMatchObject({ keys, link: { address: '127.0.0.1', port: 1 } });
+
       const id = await bringUp(fleet, { database: OTHER });
       const { name } = await untilStep(fleet, id, { state: 'waiting for approval' });
       expect(name).toBe('synchronise from the leader');
