@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { BRING_UPS } from './bringUpWays.js';
+import { BRING_UPS, SMALL_BACKLOG } from './bringUpWays.js';
 import { crashSuite } from './crashSuite.js';
 import type { Outcome } from './procedure.js';
 import { expectDone, expectSound, MAXMEMORY } from './sound.js';
@@ -20,7 +20,7 @@ const EXPECTED: Readonly<Record<string, (outcome: Outcome) => void>> = {
 
   'bringUpFollower aborted while it waits for approval': (outcome) => {
     expect(outcome.ended).toBe('RunbookAborted');
-    expectSound(outcome, { leader: 0 });
+    expectSound(outcome, { leader: 0 }, SMALL_BACKLOG);
     expect(outcome.end.record).toMatchObject({ follower: 'follower', extraFollowers: [] });
     const { files } = outcome.end.parts['follower'] ?? {};
     expect(files).toContain('dump.rdb');

@@ -15,7 +15,7 @@ import type { Procedure } from './procedure.js';
 import { at, killProcess, partsOf, tell } from './stage.js';
 
 /** Less than any bring-up wants, so that each has to widen it. */
-const SMALL_BACKLOG = 1024 * 1024;
+export const SMALL_BACKLOG = 1024 * 1024;
 
 interface Way {
   readonly name: string;
@@ -115,6 +115,8 @@ async function makeWhole(fleet: TestFleet, database: string): Promise<void> {
     force: true,
   });
   await forgetExtraFollowers(fleet, database);
+  // What provisioning noted there would be settled by the first bring-up, and be missing from the second on.
+  rmSync(processFiles(fleet.dev.data.host(at(follower).host), database).placement, { force: true });
   if (fleet.pidOf(database, at(follower).host) !== null) return;
   const { temporal } = fleet.dev;
   await startRunbook(temporal, 'bringUpFollower', database, { database }, { fleet: fleet.dev.fleet.name });

@@ -15,8 +15,8 @@ export interface Case {
   readonly point: CrashPoint;
   /** The run without a kill. */
   readonly expected: Outcome;
-  /** While it is held, and until it has passed: its host's only right to fork is needed. */
-  readonly needsPermit: boolean;
+  /** Its host's only right to fork: it has it while it is held, or has had it by then. */
+  readonly permit: 'has' | 'had' | 'never';
 }
 
 export type Finding = { readonly outcome: Outcome } | { readonly problem: string };
@@ -30,7 +30,8 @@ const REACHED_WITHIN_MS = 45_000;
 const ENDS_WITHIN_MS = 120_000;
 /** An agent takes eight activities at a time. */
 const MOST_HELD_AT_AN_AGENT = 5;
-const PERMIT = 'acquireForkPermit';
+/** They fork one after the other before the first of them can be killed. */
+const MOST_FORKS_ON_A_HOST = 3;
 
 /** Runs each procedure once without a kill, all at the same time, and derives the cases from their histories. */
 export async function recordCases(
@@ -46,13 +47,15 @@ export async function recordCases(
   for (const run of runs) {
     const points = await run.crashPoints();
     const expected = await run.outcome();
-    const permit = points.findIndex(({ activityType }) => activityType === PERMIT);
+    if (points.length === 0) throw new Error(`${run.procedure.name} has no activity after which to kill.`);
+    const taken = points.findIndex(({ activityType }) => activityType === 'acquireForkPermit');
+    const given = points.findIndex(({ activityType }) => activityType === 'releaseForkPermit');
     cases.push(
-      ...points.map((point, index) => ({
+      ...points.map((point, index): Case => ({
         procedure: run.procedure,
         point,
         expected,
-        needsPermit: permit >= 0 && index >= permit,
+        permit: taken < 0 || index < taken ? 'never' : index < given ? 'has' : 'had',
       })),
     );
   }
@@ -74,9 +77,9 @@ export async function runCases(
     if (wave.length === 0) break;
     left = left.filter((one) => !wave.some(({ wanted }) => wanted === one));
     const begun = performance.now();
-    const since = (): string => ((performance.now() - begun) / 1000).toFixed(1);
-    const found = await runWave(fleet, holds, wave, (phase) => tell(`  ${phase} ${since()} s`));
-    tell(`${wave.length} cases in ${since()} s, ${left.length} left`);
+    const found = await runWave(fleet, holds, wave);
+    const seconds = Math.round((performance.now() - begun) / 1000);
+    tell(`crash matrix: ${wave.length} cases in ${seconds} s, ${left.length} left`);
     for (const [placed, finding] of found) {
       findings.set(placed.wanted, finding);
       if ('problem' in finding) usable.delete(placed.run.database);
@@ -90,7 +93,6 @@ async function runWave(
   fleet: TestFleet,
   holds: Holds,
   wave: readonly Placed[],
-  tell: (phase: string) => void,
 ): Promise<ReadonlyMap<Placed, Finding>> {
   const problems = new Map<Placed, string>();
   const each = async (step: (placed: Placed) => Promise<void> | void): Promise<void> => {
@@ -106,13 +108,15 @@ async function runWave(
     );
   };
   await each(({ run }) => run.prepare());
-  tell('prepared');
   await each(({ run, wanted }) => holds.arm(run.workflowId, wanted.point));
-  await each(({ run }) => run.start());
+  const started = new Set<Placed>();
+  await each(async (placed) => {
+    await placed.run.start();
+    started.add(placed);
+  });
   await each(async ({ run, wanted: { point } }) => {
     await Promise.all([run.steer(), untilReached(holds, run, point)]);
   });
-  tell('reached');
   const doomed = new Set<DevChild>(
     wave
       .filter((placed) => !problems.has(placed))
@@ -121,7 +125,7 @@ async function runWave(
   await Promise.all([...doomed].map((child) => fleet.dev.kill(child)));
   // Also those that never came to their point: they must not be in the way of the next wave.
   await settled(
-    wave.map(async (placed) => {
+    [...started].map(async (placed) => {
       holds.forget(placed.run.workflowId);
       try {
         await placed.run.end(ENDS_WITHIN_MS);
@@ -130,7 +134,6 @@ async function runWave(
       }
     }),
   );
-  tell('ended');
   const findings = new Map<Placed, Finding>();
   await each(async (placed) => {
     const outcome = await placed.run.outcome();
@@ -154,35 +157,28 @@ async function untilReached(holds: Holds, run: Run, { activityType }: CrashPoint
 /** As many cases as can share one kill, each on a database of its own. */
 function nextWave(fleet: TestFleet, databases: Iterable<string>, cases: readonly Case[]): readonly Placed[] {
   // A local activity may be held for seconds only: those do not wait for others that come later.
-  const candidates = cases.filter(({ point }) => point.isLocal === cases[0]?.point.isLocal);
+  const candidates = new Set(cases.filter(({ point }) => point.isLocal === cases[0]?.point.isLocal));
   const wave: Placed[] = [];
   const heldAt = new Map<DevChild, number>();
-  const forkingAt = new Set<string>();
+  const forksOn = new Map<string, number>();
   for (const database of databases) {
-    const fits = (wanted: Case): boolean => {
-      if (wave.some((placed) => placed.wanted === wanted)) return false;
-      const { child, forksOn } = placesOf(fleet, wanted, database);
-      const mostHeld = child === 'worker' ? Infinity : MOST_HELD_AT_AN_AGENT;
-      return (heldAt.get(child) ?? 0) < mostHeld && (forksOn === null || !forkingAt.has(forksOn));
-    };
-    const wanted = candidates.find(fits);
-    if (wanted === undefined) continue;
-    const { child, forksOn } = placesOf(fleet, wanted, database);
-    heldAt.set(child, (heldAt.get(child) ?? 0) + 1);
-    if (forksOn !== null) forkingAt.add(forksOn);
-    wave.push({ wanted, run: new Run(fleet, wanted.procedure, database) });
+    for (const wanted of candidates) {
+      const parts = wanted.procedure.parts(fleet, database);
+      const child = processOf(wanted.point, parts);
+      const held = (heldAt.get(child) ?? 0) + 1;
+      const forking = wanted.permit === 'never' ? '' : (parts[wanted.procedure.forksOn ?? '']?.host ?? '');
+      // Who is held with the permit in hand lets nobody else fork on that host.
+      const forks = (forksOn.get(forking) ?? 0) + (wanted.permit === 'has' ? MOST_FORKS_ON_A_HOST : 1);
+      if (child !== 'worker' && held > MOST_HELD_AT_AN_AGENT) continue;
+      if (forking !== '' && forks > MOST_FORKS_ON_A_HOST) continue;
+      heldAt.set(child, held);
+      forksOn.set(forking, forks);
+      candidates.delete(wanted);
+      wave.push({ wanted, run: new Run(fleet, wanted.procedure, database) });
+      break;
+    }
   }
   return wave;
-}
-
-function placesOf(
-  fleet: TestFleet,
-  { procedure, point, needsPermit }: Case,
-  database: string,
-): { child: DevChild; forksOn: string | null } {
-  const parts = procedure.parts(fleet, database);
-  const forking = needsPermit && procedure.forksOn !== undefined ? parts[procedure.forksOn] : undefined;
-  return { child: processOf(point, parts), forksOn: forking?.host ?? null };
 }
 
 function databaseAt({ databases }: TestFleet, index: number): string {
