@@ -45,6 +45,8 @@ export async function startRunbook<T extends WorkflowType>(
       workflowId: id,
       args: [argument],
       typedSearchAttributes: attributes(subject),
+      // What Temporal's lists and pages show beside the id.
+      staticSummary: `${SUMMARIES[type]} ${name}`,
     });
     return { workflowId: id, runId: handle.firstExecutionRunId, wasRunning: false };
   } catch (error) {
@@ -52,6 +54,11 @@ export async function startRunbook<T extends WorkflowType>(
     throw explained(error, id);
   }
 }
+
+const SUMMARIES: Readonly<Record<WorkflowType, string>> = {
+  provisionServer: 'Provision server',
+  bringUpFollower: 'Bring up a follower of',
+};
 
 async function running(client: Client, id: string): Promise<StartedRunbook> {
   const { runId } = await client.workflow.getHandle(id).describe();

@@ -16,6 +16,8 @@ export const ERROR_KINDS = [
   'OwnershipLost',
   'PermitHeld',
   'NoHeadroom',
+  /** Every way of a procedure was ruled out, each for a reason of its own. */
+  'NoSafeWay',
   /** A leader is not the process, or not in the state, that the record says. */
   'LeaderUnfit',
   'FollowerUnfit',

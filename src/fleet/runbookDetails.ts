@@ -5,18 +5,22 @@ import { effect, nextMove, waitingStep } from './runbookMoves.js';
 import { cut, shellWord, tableCell } from './runbookText.js';
 
 const LONGEST_CELL = 300;
+const IN_THIS_UI =
+  'here: More Actions, Send an Update (or a Signal), with one of these names and the input `{"by":"you","reason":"why"}`';
 
 export function runbookDetails(state: RunbookState, namespace = 'default'): string {
-  const lines = [`### ${state.title}`, '', `**${headline(state)}**`];
-  if (state.steps.length > 0) lines.push('', ...table(state.steps));
+  const lines = [`### ${state.title}`, '', `**${headline(state)}** (started ${clock(state.startedAt)} UTC)`];
   const next = nextMove(state);
   const step = waitingStep(state);
+  // What a person has to do stands above everything else.
   if (next !== null && step !== null) {
-    lines.push('', next.waitsFor.replaceAll(/\s+/g, ' '), '', 'To move it on:');
+    lines.push('', next.waitsFor.replaceAll(/\s+/g, ' '), '', `To move it on, ${IN_THIS_UI}, or:`);
     for (const message of next.messages) {
       lines.push('', `**${message}** ${effect(message, step)}:`, ...commands(state, message, namespace));
     }
-  } else if (state.status === 'running') {
+  }
+  if (state.steps.length > 0) lines.push('', ...table(state));
+  if (next === null && state.status === 'running') {
     lines.push('', 'To stop it and undo what was done:', ...commands(state, 'abort', namespace));
   }
   if (state.notes.length > 0)
@@ -57,12 +61,17 @@ function headline(state: RunbookState): string {
   }
 }
 
-function table(steps: readonly StepRecord[]): string[] {
+function table({ steps, startedAt }: RunbookState): string[] {
   return [
     '| step | state | since (UTC) | what it does, or waits for |',
     '|---|---|---|---|',
     ...steps.map((step) => {
-      const cells = [step.name, stateOf(step), step.since === null ? '' : clock(step.since), remark(step)];
+      const cells = [
+        step.name,
+        stateOf(step),
+        step.since === null ? '' : sinceOf(step.since, startedAt),
+        remark(step),
+      ];
       return `| ${cells.map((cell) => tableCell(cut(cell, LONGEST_CELL))).join(' | ')} |`;
     }),
   ];
@@ -99,6 +108,12 @@ function decisionLine(decision: RunbookState['decisions'][number]): string {
   const about = decision.step === null ? '' : ` of "${decision.step}"`;
   const refused = decision.refused === undefined ? '' : ` (refused: ${decision.refused})`;
   return `- ${tableCell(`${clock(decision.at)} ${decision.message}${about} by ${decision.by}: ${decision.reason}${refused}`)}`;
+}
+
+/** The time of day; with the date where that is another than the start's. */
+function sinceOf(iso: string, startedAt: string): string {
+  const shown = clock(iso);
+  return shown.slice(0, 10) === startedAt.slice(0, 10) ? shown.slice(11) : shown;
 }
 
 /** `2025-01-31T12:00:00.000Z` → `2025-01-31 12:00:00` */

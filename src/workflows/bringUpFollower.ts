@@ -102,7 +102,7 @@ export async function bringUpFollower(
         requireOneLeader(database, seen);
         const decided = chooseWay(seen);
         if (!decided.possible) {
-          throw refusal('NoHeadroom', explainImpossible(database, decided.rejected));
+          throw refusal('NoSafeWay', explainImpossible(database, decided.rejected));
         }
         return { facts: seen, choice: decided };
       },

@@ -68,7 +68,7 @@ describe('a backup that is bad', () => {
           fleet,
           await bringUp(fleet, { database: DATABASE, backup: { file }, way: 'backup' }),
         );
-        expect(refused.kind).toBe('NoHeadroom');
+        expect(refused.kind).toBe('NoSafeWay');
         expect(refused.problem).toContain(file);
         if (file !== `${good}.not`) expect(refused.problem).toContain(reason);
         expect(refused.problem).toContain('nothing was changed');

@@ -43,13 +43,15 @@ test('a stuck runbook shows what it waits for, and a command for each way on', (
       skip: null,
     }),
   );
-  expect(details).toContain('| claim | done in 0.3 s | 2025-01-31 12:00:00 | Claims it. |');
-  expect(details).toContain('| start | stuck | 2025-01-31 12:00:00 | Disk full \\| on /data |');
+  expect(details).toContain('| claim | done in 0.3 s | 12:00:00 | Claims it. |');
+  expect(details).toContain('| start | stuck | 12:00:00 | Disk full \\| on /data |');
   expect(details).toContain(
     `temporal workflow update execute --workflow-id bringUpFollower/sessions-03 --name retry --input '{"by":"you","reason":"why"}'`,
   );
   expect(details).toContain(`redis-fleet runbook retry bringUpFollower/sessions-03 --reason 'why'`);
   expect(details).toContain('--name abort');
+  // What a person has to do stands above the table.
+  expect(details.indexOf('--name retry')).toBeLessThan(details.indexOf('| step |'));
   expect(details).not.toContain('--name skip');
   expect(details).toContain('- 2025-01-31 12:00:00 retry of "start" by ann: again');
 });
