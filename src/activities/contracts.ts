@@ -85,6 +85,12 @@ export interface ForkBaseline {
   readonly totalForks: number;
 }
 
+/** `forks`: since the baseline. `totalForks`: INFO's counter now. */
+export interface ForkProof {
+  readonly forks: number;
+  readonly totalForks: number;
+}
+
 /** On the control queue: needs only the network. */
 export interface RedisActivities {
   /** One attempt with a short timeout; never throws for a process that does not answer. */
@@ -122,10 +128,7 @@ export interface RedisActivities {
     deadlineMs: number;
   }): Promise<{ readonly offset: number; readonly waitedMs: number }>;
   /** @throws LeaderForked, LeaderUnfit (another run id: it restarted) */
-  proveForks(input: {
-    baseline: ForkBaseline;
-    allowed: number;
-  }): Promise<{ readonly forks: number; readonly totalForks: number }>;
+  proveForks(input: { baseline: ForkBaseline; allowed: number }): Promise<ForkProof>;
 }
 
 /** A process as an agent generates its configuration. The same for every role: promotion is always explicit. */

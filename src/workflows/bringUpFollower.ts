@@ -3,7 +3,7 @@
  * (or forked once, with the permit). The leader serves all the time; any step may fail and nothing it holds is lost.
  */
 
-import type { ForkBaseline, Placement } from '../activities/contracts.js';
+import type { ForkBaseline, ForkProof, Placement } from '../activities/contracts.js';
 import { configuredBacklog } from '../fleet/backlog.js';
 import {
   chooseWay,
@@ -46,10 +46,10 @@ export interface BroughtUpFollower {
   readonly way: ChosenWay['way'];
   readonly why: string;
   readonly rejected: readonly RejectedWay[];
-  /** Forks of the leader during this runbook, by its own counter: 0, or 1 by the way `full`. */
-  readonly leaderForks: number;
+  /** Forks of the leader during this runbook, by its own counter: 0, or 1 by the way `full`. null: the proof was skipped. */
+  readonly leaderForks: number | null;
   /** The leader's `total_forks` afterwards. */
-  readonly leaderTotalForks: number;
+  readonly leaderTotalForks: number | null;
 }
 
 const HOUR_MS = 3_600_000;
@@ -147,18 +147,20 @@ export async function bringUpFollower(
         }),
     });
 
-    const proof = await runbook.step({
+    const proof = await runbook.step<ForkProof | null>({
       ...PROVE,
       skip: {
         means:
           'The follower is recorded although its leader forked more often than allowed, or was restarted.',
-        value: { forks: -1, totalForks: -1 },
+        value: null,
       },
       run: () =>
         control(`forks of ${database}`).proveForks({ baseline, allowed: chosen.way === 'full' ? 1 : 0 }),
     });
     runbook.note(
-      `The leader forked ${proof.forks} times during this runbook (total_forks ${proof.totalForks}).`,
+      proof === null
+        ? 'What the leader forked during this runbook was not proved.'
+        : `Forks of the leader during this runbook: ${proof.forks} (its total_forks is ${proof.totalForks}).`,
     );
 
     await runbook.step({
@@ -201,8 +203,8 @@ export async function bringUpFollower(
       way: chosen.way,
       why,
       rejected,
-      leaderForks: proof.forks,
-      leaderTotalForks: proof.totalForks,
+      leaderForks: proof?.forks ?? null,
+      leaderTotalForks: proof?.totalForks ?? null,
     };
   });
 }
