@@ -1,25 +1,16 @@
 /** A real Consul agent for tests: on free loopback ports, and gone when this process is gone. */
 
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
 import { awaitConsul, consulFromEnvironment } from '../connections/consul.js';
 import type { FleetConsul } from '../connections/consul.js';
 import { FleetError } from '../fleet/errors.js';
+import { freePorts, startGuarded, type GuardedProcess } from './guardedProcess.js';
 import { waitFor } from './waiting.js';
 
 const ADDRESS = '127.0.0.1';
 const START_DEADLINE_MS = 30_000;
-const KEPT_LINES = 20;
-
-/** Kills the agent when the pipe from us closes, which also happens when we are killed. */
-const GUARDIAN = '"$@" </dev/null & echo "$!"; read -r _; kill -KILL "$!" 2>/dev/null; wait "$!"';
 
 export interface TestConsul {
   /** What a process needs in its environment to find it. */
@@ -46,7 +37,7 @@ export interface TestConsulOptions {
 
 export async function startTestConsul(options: TestConsulOptions = {}): Promise<TestConsul> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'redis-fleet-consul-'));
-  const [http, dns, server, serfLan, serfWan] = await freePorts(5);
+  const [http = 0, dns = 0, server = 0, serfLan = 0, serfWan = 0] = await freePorts(ADDRESS, 5);
   const args = [
     'agent',
     ...(options.durable
@@ -70,14 +61,14 @@ export async function startTestConsul(options: TestConsulOptions = {}): Promise<
     ...(options.managementToken ? { CONSUL_HTTP_TOKEN: options.managementToken } : {}),
   };
   const consul = consulFromEnvironment(env);
-  let agent: Agent | null = null;
+  let agent: GuardedProcess | null = null;
 
   async function start(): Promise<void> {
-    agent ??= await startAgent(args);
+    agent ??= await startGuarded(process.env['REDIS_FLEET_BIN_CONSUL'] ?? 'consul', args);
     const started = agent;
     await waitFor(
       async () => {
-        if (started.ended()) throw new FleetError('ProcessDied', started.lastWords());
+        if (started.ended()) throw new FleetError('ProcessDied', `Consul ended: ${started.lastWords()}`);
         await awaitConsul(consul, { patience: 'none' });
         return true;
       },
@@ -116,65 +107,4 @@ function aclSettings(token: string | undefined): readonly string[] {
   return token
     ? [`-hcl=acl { enabled = true, default_policy = "deny", tokens { initial_management = "${token}" } }`]
     : [];
-}
-
-interface Agent {
-  readonly pid: number;
-  ended(): boolean;
-  lastWords(): string;
-  end(): Promise<void>;
-}
-
-async function startAgent(args: readonly string[]): Promise<Agent> {
-  const binary = process.env['REDIS_FLEET_BIN_CONSUL'] ?? 'consul';
-  const guardian = spawn('/bin/sh', ['-c', GUARDIAN, 'consul', binary, ...args], {
-    stdio: ['pipe', 'pipe', 'pipe'],
-  });
-  const lines: string[] = [];
-  const keep = (line: string): void => {
-    lines.push(line);
-    if (lines.length > KEPT_LINES) lines.shift();
-  };
-  createInterface(guardian.stderr).on('line', keep);
-  const output = createInterface(guardian.stdout);
-  const [first] = (await once(output, 'line')) as [string];
-  output.on('line', keep);
-  const pid = Number(first);
-  return {
-    pid,
-    ended: () => !isAlive(pid),
-    lastWords: () => `Consul ended: ${lines.join('\n')}`,
-    end: () => endGuardian(guardian),
-  };
-}
-
-async function endGuardian(guardian: ChildProcess): Promise<void> {
-  if (guardian.exitCode !== null || guardian.signalCode !== null) return;
-  const gone = once(guardian, 'exit');
-  guardian.stdin?.end();
-  await gone;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** Held open together, so that they differ. */
-async function freePorts(count: 5): Promise<[number, number, number, number, number]>;
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(0, ADDRESS);
-      await once(server, 'listening');
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))));
-  return ports;
 }

@@ -1,32 +1,24 @@
 /** A real Temporal server for tests: on free loopback ports, and gone when this process is gone. */
 
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { accessSync, constants } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
 import { Client, Connection } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { NativeConnection } from '@temporalio/worker';
 import { FleetError } from '../fleet/errors.js';
 import { SEARCH_ATTRIBUTES } from '../fleet/names.js';
+import { freePorts, startGuarded, type GuardedProcess } from './guardedProcess.js';
 import { waitFor } from './waiting.js';
 
 const ADDRESS = '127.0.0.1';
 const START_DEADLINE_MS = 30_000;
-const KEPT_LINES = 20;
+const START_ATTEMPTS = 5;
 const NAMESPACE = 'default';
 const CLI_TYPES = { KEYWORD: 'Keyword', KEYWORD_LIST: 'KeywordList' } as const;
 /** The API's numbers for the same. */
 const API_TYPES = { KEYWORD: 2, KEYWORD_LIST: 7 } as const;
-
-/** Kills the server when the pipe from us closes, which also happens when we are killed. */
-const GUARDIAN = '"$@" </dev/null & echo "$!"; read -r _; kill -KILL "$!" 2>/dev/null; wait "$!"';
 
 export interface TestTemporal {
   /** `host:port` */
@@ -56,7 +48,7 @@ export interface TestTemporal {
 export async function startTestTemporal(options: { readonly durable?: boolean } = {}): Promise<TestTemporal> {
   const binary = findProgram('temporal', 'REDIS_FLEET_BIN_TEMPORAL');
   const folder = await mkdtemp(path.join(os.tmpdir(), 'redis-fleet-temporal-'));
-  const port = await freePort();
+  const [port = 0] = await freePorts(ADDRESS, 1);
   const address = `${ADDRESS}:${port}`;
   const parameters = [
     ...['server', 'start-dev', '--headless', '--log-level', 'error', '--ip', ADDRESS, '--port', String(port)],
@@ -66,10 +58,10 @@ export async function startTestTemporal(options: { readonly durable?: boolean } 
       `${name}=${CLI_TYPES[type]}`,
     ]),
   ];
-  let server: Server | null = null;
+  let server: GuardedProcess | null = null;
 
   async function start(): Promise<void> {
-    server ??= await startServer(binary, parameters);
+    server ??= await startGuarded(binary, parameters);
     const started = server;
     await waitFor(() => answers(address, started), {
       deadlineMs: START_DEADLINE_MS,
@@ -118,9 +110,11 @@ export async function startTimeSkippingTemporal(): Promise<TestWorkflowEnvironme
   const folder = await mkdtemp(path.join(os.tmpdir(), 'redis-fleet-temporal-'));
   const guarded = path.join(folder, 'temporal-test-server');
   await writeFile(guarded, watched(binary), { mode: 0o755 });
-  const environment = await TestWorkflowEnvironment.createTimeSkipping({
-    server: { executable: { type: 'existing-path', path: guarded } },
-  }).finally(() => rm(folder, { recursive: true, force: true }));
+  const environment = await startedWithin(START_ATTEMPTS, () =>
+    TestWorkflowEnvironment.createTimeSkipping({
+      server: { executable: { type: 'existing-path', path: guarded } },
+    }),
+  ).finally(() => rm(folder, { recursive: true, force: true }));
   try {
     // It knows how to add them, and not how to list them.
     const attributes = Object.entries(SEARCH_ATTRIBUTES).map(
@@ -137,6 +131,16 @@ export async function startTimeSkippingTemporal(): Promise<TestWorkflowEnvironme
   }
 }
 
+/** The SDK gives a server five seconds to come up, which a busy machine does not always keep. */
+async function startedWithin<T>(attempts: number, start: () => Promise<T>): Promise<T> {
+  try {
+    return await start();
+  } catch (error) {
+    if (attempts <= 1) throw error;
+    return startedWithin(attempts - 1, start);
+  }
+}
+
 /** The SDK starts this one, so we hold no pipe to it: it looks whether we live, and stays the process that is killed. */
 function watched(binary: string): string {
   return `#!/bin/sh
@@ -147,37 +151,8 @@ exec '${binary.replaceAll("'", `'\\''`)}' "$@"
 `;
 }
 
-interface Server {
-  readonly pid: number;
-  lastWords(): string;
-  ended(): boolean;
-  end(): Promise<void>;
-}
-
-async function startServer(binary: string, parameters: readonly string[]): Promise<Server> {
-  const guardian = spawn('/bin/sh', ['-c', GUARDIAN, 'temporal', binary, ...parameters], {
-    stdio: ['pipe', 'pipe', 'pipe'],
-  });
-  const lines: string[] = [];
-  const keep = (line: string): void => {
-    lines.push(line);
-    if (lines.length > KEPT_LINES) lines.shift();
-  };
-  createInterface(guardian.stderr).on('line', keep);
-  const output = createInterface(guardian.stdout);
-  const [first] = (await once(output, 'line')) as [string];
-  output.on('line', keep);
-  const pid = Number(first);
-  return {
-    pid,
-    lastWords: () => lines.join('\n'),
-    ended: () => !isAlive(pid),
-    end: () => endGuardian(guardian),
-  };
-}
-
 /** A namespace that answers, too: the port is open before it does. */
-async function answers(address: string, server: Server): Promise<boolean> {
+async function answers(address: string, server: GuardedProcess): Promise<boolean> {
   if (server.ended()) throw new FleetError('ProcessDied', `Temporal ended: ${server.lastWords()}`);
   const connection = await Connection.connect({ address, connectTimeout: 1000 });
   try {
@@ -188,30 +163,6 @@ async function answers(address: string, server: Server): Promise<boolean> {
   } finally {
     await connection.close();
   }
-}
-
-async function endGuardian(guardian: ChildProcess): Promise<void> {
-  if (guardian.exitCode !== null || guardian.signalCode !== null) return;
-  const gone = once(guardian, 'exit');
-  guardian.stdin?.end();
-  await gone;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, ADDRESS);
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  await new Promise((closed) => server.close(closed));
-  return port;
 }
 
 function findProgram(name: string, variable: string): string {
