@@ -11,6 +11,7 @@ import { forksBetween, leaderForks, sumOfForks } from '../testbed/forks.js';
 import { loadData } from '../testbed/load.js';
 import { pause, waitFor } from '../testbed/waiting.js';
 import { Writer } from '../testbed/writer.js';
+import { START } from '../workflows/bringUpOutline.js';
 import type { Progress } from './progress.js';
 
 export interface StoryOptions {
@@ -50,7 +51,6 @@ export interface Story {
   readonly leadersReplaced: number;
 }
 
-const LAST_STEP_BEFORE_CHANGES = 'choose the way';
 const BRING_UP_WITHIN_MS = 180_000;
 
 export async function tellStory(
@@ -187,14 +187,14 @@ async function killWorkerDuring(
   fleet: TestFleet,
   runbook: { workflowId: string; runId: string },
 ): Promise<Story['workerKill']> {
-  // In the middle: it owns the database, has chosen a way, and has begun to change something.
+  // In the middle: it owns the database, has chosen a way, and is changing something on a host.
   const during = await waitFor(
     async () => {
       const state = await queryRunbook(fleet.dev.temporal, runbook);
       const at = state.steps.findIndex(({ progress }) => progress.state === 'running');
-      const chosen = state.steps.findIndex(({ name }) => name === LAST_STEP_BEFORE_CHANGES);
+      const begins = state.steps.findIndex(({ name }) => name === START.name);
       if (state.status === 'done') return state.steps.at(-1)?.name;
-      return at > chosen ? state.steps[at]?.name : undefined;
+      return begins >= 0 && at >= begins ? state.steps[at]?.name : undefined;
     },
     { deadlineMs: 30_000, what: `the middle of ${runbook.workflowId}`, everyMs: 10 },
   );

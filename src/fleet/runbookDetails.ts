@@ -43,7 +43,11 @@ export function fleetCommand(workflowId: string, message: ControlMessage): strin
 
 function commands(state: RunbookState, message: ControlMessage, namespace: string): string[] {
   const { workflowId } = state;
-  return ['```sh', temporalCommand(workflowId, message, namespace), fleetCommand(workflowId, message), '```'];
+  // In lines that a page shows whole, and a shell takes as one.
+  const byTemporal = temporalCommand(workflowId, message, namespace)
+    .replace(' --workflow-id', ' \\\n  --workflow-id')
+    .replace(' --input', ' \\\n  --input');
+  return ['```sh', byTemporal, fleetCommand(workflowId, message), '```'];
 }
 
 function headline(state: RunbookState): string {
@@ -79,7 +83,7 @@ function table({ steps, startedAt }: RunbookState): string[] {
 
 function stateOf({ progress, seconds }: StepRecord): string {
   if (progress.state === 'running' && progress.attempt > 1) return `running, attempt ${progress.attempt}`;
-  if (progress.state === 'done' && seconds !== null) return `done in ${seconds.toFixed(1)} s`;
+  if (progress.state === 'done' && seconds !== null) return `done, ${seconds.toFixed(1)}s`;
   return progress.state;
 }
 

@@ -43,10 +43,14 @@ test('a stuck runbook shows what it waits for, and a command for each way on', (
       skip: null,
     }),
   );
-  expect(details).toContain('| claim | done in 0.3 s | 12:00:00 | Claims it. |');
+  expect(details).toContain('| claim | done, 0.3s | 12:00:00 | Claims it. |');
   expect(details).toContain('| start | stuck | 12:00:00 | Disk full \\| on /data |');
   expect(details).toContain(
-    `temporal workflow update execute --workflow-id bringUpFollower/sessions-03 --name retry --input '{"by":"you","reason":"why"}'`,
+    [
+      'temporal workflow update execute \\',
+      '  --workflow-id bringUpFollower/sessions-03 --name retry \\',
+      `  --input '{"by":"you","reason":"why"}'`,
+    ].join('\n'),
   );
   expect(details).toContain(`redis-fleet runbook retry bringUpFollower/sessions-03 --reason 'why'`);
   expect(details).toContain('--name abort');
