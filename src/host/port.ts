@@ -1,13 +1,18 @@
 import { createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { FleetError } from '../fleet/errors.js';
 import { showEndpoint, type Endpoint } from '../fleet/record.js';
 import { errorCode } from './diskErrors.js';
 import { portHolder } from './procfs.js';
 
+/** A process that was just killed is gone from /proc some milliseconds before its port is free. */
+const RELEASE_WITHIN_MS = 1_000;
+const LOOK_EVERY_MS = 25;
+
 /** @throws PortInUse naming the holder if it can be seen; InvalidRequest when the address is not this machine's */
 export async function requireFreePort(endpoint: Endpoint, database: string): Promise<void> {
   try {
-    await tryToListen(endpoint);
+    await listenWithin(endpoint, RELEASE_WITHIN_MS);
   } catch (error) {
     const code = errorCode(error);
     if (code === 'EADDRINUSE') {
@@ -36,6 +41,19 @@ export async function requireFreePort(endpoint: Endpoint, database: string): Pro
       );
     }
     throw error;
+  }
+}
+
+async function listenWithin(endpoint: Endpoint, ms: number): Promise<void> {
+  const end = performance.now() + ms;
+  for (;;) {
+    try {
+      await tryToListen(endpoint);
+      return;
+    } catch (error) {
+      if (errorCode(error) !== 'EADDRINUSE' || performance.now() >= end) throw error;
+    }
+    await sleep(LOOK_EVERY_MS);
   }
 }
 

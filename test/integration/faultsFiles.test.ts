@@ -3,13 +3,14 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import path from 'node:path';
 import process from 'node:process';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Endpoint } from '../../src/fleet/record.js';
 import { startTestFleet, type TestFleet } from '../../src/testbed/fleet.js';
 import { loadData } from '../../src/testbed/load.js';
+import { waitFor } from '../../src/testbed/waiting.js';
 import {
   backUp,
   backlogSize,
@@ -132,12 +133,18 @@ describe('a backup that is bad', () => {
   });
 });
 
+/** A process that was just killed is gone some milliseconds before its port is free. */
+async function squat({ address: host, port }: Endpoint): Promise<Server> {
+  const server = createServer().listen({ host, port });
+  await once(server, 'listening');
+  return server;
+}
+
 test('a port that is taken is named with who has it; freed and retried, it is done', async () => {
   const { told, leaderForks } = await underWrites(fleet, DATABASE, async () => {
     await fleet.save(DATABASE, follower);
     await killProcess(fleet, DATABASE, follower);
-    const squatter = createServer().listen({ host: follower.address, port: follower.port });
-    await once(squatter, 'listening');
+    const squatter = await waitFor(() => squat(follower), { deadlineMs: 5000, what: 'the port' });
     const id = await bringUp(fleet, { database: DATABASE });
     const { name, progress } = await untilStep(fleet, id, { state: 'stuck' });
     squatter.close();
