@@ -157,7 +157,7 @@ export function replicationActivities(access: RedisAccess): ReplicationActivitie
       } finally {
         await shutGates({ endpoint: at });
       }
-      const arrived = await pollUntil({ deadlineMs, everyMs: 200 }, async () => {
+      const arrived = await pollUntil({ deadlineMs, everyMs: 50 }, async () => {
         await access.sameProcess(source);
         const now = await access.facts(follower).catch(() => null); // it may not answer while it loads
         return now !== null && isSynchronised(now, at) ? true : null;

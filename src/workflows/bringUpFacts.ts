@@ -9,7 +9,7 @@ import { control, onHost } from './engine/activityOptions.js';
 import { failureKind, failureMessage, refusal } from './engine/failures.js';
 
 /** Long enough to see a rate, short enough not to be felt. */
-const RATE_WINDOW_MS = 250;
+const RATE_WINDOW_MS = 150;
 
 export async function lookAtBringUp(
   { record, follower, followerHost, leaderHost }: Placement,
