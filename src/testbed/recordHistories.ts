@@ -20,6 +20,7 @@ import { processFiles } from '../host/layout.js';
 import { startTestFleet, type TestFleet } from './fleet.js';
 import { waitFor } from './waiting.js';
 
+const PROJECT = fileURLToPath(new URL('../../', import.meta.url));
 const HISTORIES = fileURLToPath(new URL('../../test/histories/', import.meta.url));
 const BY = { by: 'test', reason: 'recorded for replay' };
 
@@ -99,6 +100,7 @@ function record(on: TestFleet, name: string, id: string, runId?: string): void {
   // Neither who recorded it nor where.
   const anonymous = history
     .replaceAll(/"identity": "[^"]*"/g, '"identity": "recorded"')
+    .replaceAll(PROJECT, '/redis-fleet/')
     .replaceAll(hostname(), 'machine');
   writeFileSync(file, anonymous);
   process.stdout.write(`${file}\n`);
