@@ -265,7 +265,7 @@ describe('a runbook that waits for a person', () => {
       '--reason',
       'a test',
     );
-    expect(run.out).toContain('The leader forked 1 times');
+    expect(run.out).toContain('Forks of the leader during this runbook: 1');
     expect(run.code).toBe(0);
     await untilWell();
     const check = await waitFor(
