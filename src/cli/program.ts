@@ -1,5 +1,6 @@
 /** The command line: names, options and help. What a command does is imported when it is called. */
 
+import type { BringUpOptions } from './commands/bringUp.js';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { BRING_UP_WAYS } from '../fleet/requests.js';
 import { CALLED_WRONGLY, WELL } from './context.js';
@@ -124,18 +125,6 @@ function registerFleet(program: Command, context: CliContext, setExitCode: SetEx
   registerBringUp(program, context, setExitCode);
 }
 
-interface BringUpFlags {
-  readonly file?: string;
-  readonly json?: boolean;
-  readonly detach?: boolean;
-  readonly host?: string;
-  readonly backup?: string;
-  readonly way?: string;
-  readonly approveFork?: boolean;
-  readonly reason?: string;
-  readonly by?: string;
-}
-
 function registerBringUp(program: Command, context: CliContext, setExitCode: SetExitCode): void {
   program
     .command('bring-up')
@@ -157,7 +146,7 @@ function registerBringUp(program: Command, context: CliContext, setExitCode: Set
     .option(...FILE)
     .option(...DETACH)
     .option(...JSON_OUTPUT)
-    .action(async (database: string, options: BringUpFlags) => {
+    .action(async (database: string, options: BringUpOptions) => {
       const { bringUpCommand } = await import('./commands/bringUp.js');
       setExitCode(await bringUpCommand(context, database, options));
     });

@@ -3,6 +3,7 @@
 import type { RunbookState, StepRecord } from '../fleet/runbook.js';
 import { fleetCommand } from '../fleet/runbookDetails.js';
 import { acceptedMessages, effect, nextMove, waitingStep } from '../fleet/runbookMoves.js';
+import { clock, decisionText, reasonOf } from '../fleet/runbookText.js';
 import { showDuration } from '../fleet/quantities.js';
 import { table } from './table.js';
 
@@ -15,7 +16,9 @@ export function runbookText(state: RunbookState, options: { readonly lines: bool
   ];
   if (state.notes.length > 0) blocks.push(['Notes:', ...state.notes.map((note) => `  ${note}`)].join('\n'));
   if (state.decisions.length > 0) {
-    blocks.push(['Decisions:', ...state.decisions.map(decisionLine)].join('\n'));
+    blocks.push(
+      ['Decisions:', ...state.decisions.map((decision) => `  ${decisionText(decision)}`)].join('\n'),
+    );
   }
   const moves = nextCommands(state);
   if (moves.length > 0) blocks.push(moves.join('\n'));
@@ -49,37 +52,11 @@ function stateText({ progress, seconds }: StepRecord): string {
 }
 
 function remark({ does, progress }: StepRecord): string {
-  switch (progress.state) {
-    case 'waiting for approval':
-      return progress.danger;
-    case 'stuck':
-    case 'undo stuck':
-      return progress.problem;
-    case 'skipped':
-      return `by ${progress.by}: ${progress.reason}`;
-    case 'stopped':
-    case 'not undone':
-      return progress.why;
-    case 'pending':
-    case 'running':
-    case 'done':
-    case 'undoing':
-    case 'undone':
-      return does;
-  }
-}
-
-function decisionLine({ at, message, step, by, reason, refused }: RunbookState['decisions'][number]): string {
-  const about = step === null ? '' : ` of "${step}"`;
-  return `  ${clock(at)} ${message}${about} by ${by}: ${reason}${refused === undefined ? '' : ` (refused: ${refused})`}`;
+  if (progress.state === 'skipped') return `by ${progress.by}: ${progress.reason}`;
+  return reasonOf(progress) ?? does;
 }
 
 function cell(text: string): string {
   const line = text.replaceAll(/\s+/g, ' ').trim();
   return line.length <= LONGEST_CELL ? line : `${line.slice(0, LONGEST_CELL - 1)}…`;
-}
-
-/** `2025-01-31T12:00:00.000Z` → `2025-01-31 12:00:00` */
-function clock(iso: string): string {
-  return iso.slice(0, 19).replace('T', ' ');
 }

@@ -5,13 +5,16 @@ import { FleetError } from '../fleet/errors.js';
 /** This folder is `src/dev` or `dist/dev`, so the project is two above in both. */
 const PROJECT = path.resolve(import.meta.dirname, '../..');
 
+/** `temporal-test-server` is for tests: `scripts/toolchain --with-test-server` installs it. */
+type Binary = 'temporal' | 'temporal-test-server' | 'consul' | 'redis-server';
+
 /**
  * A server's binary: what its variable names (REDIS_FLEET_BIN_TEMPORAL, …), else on PATH, else what
  * `scripts/toolchain` put into the project.
  * @throws NotFound
  */
-export function findBinary(name: 'temporal' | 'consul' | 'redis-server', env: NodeJS.ProcessEnv): string {
-  const variable = `REDIS_FLEET_BIN_${name.toUpperCase().replace('-', '_')}`;
+export function findBinary(name: Binary, env: NodeJS.ProcessEnv): string {
+  const variable = `REDIS_FLEET_BIN_${name.toUpperCase().replaceAll('-', '_')}`;
   const named = env[variable];
   if (named !== undefined && named !== '') {
     if (isExecutable(named)) return named;

@@ -2,7 +2,7 @@
 
 import type { ControlMessage, RunbookState, StepRecord } from './runbook.js';
 import { effect, nextMove, waitingStep } from './runbookMoves.js';
-import { cut, shellWord, tableCell } from './runbookText.js';
+import { clock, cut, decisionText, reasonOf, shellWord, tableCell } from './runbookText.js';
 
 const LONGEST_CELL = 300;
 const IN_THIS_UI =
@@ -25,7 +25,13 @@ export function runbookDetails(state: RunbookState, namespace = 'default'): stri
   }
   if (state.notes.length > 0)
     lines.push('', 'Notes:', '', ...state.notes.map((note) => `- ${tableCell(note)}`));
-  if (state.decisions.length > 0) lines.push('', 'Decisions:', '', ...state.decisions.map(decisionLine));
+  if (state.decisions.length > 0)
+    lines.push(
+      '',
+      'Decisions:',
+      '',
+      ...state.decisions.map((decision) => `- ${tableCell(decisionText(decision))}`),
+    );
   return `${lines.join('\n')}\n`;
 }
 
@@ -88,39 +94,12 @@ function stateOf({ progress, seconds }: StepRecord): string {
 }
 
 function remark({ does, progress }: StepRecord): string {
-  switch (progress.state) {
-    case 'waiting for approval':
-      return progress.danger;
-    case 'stuck':
-    case 'undo stuck':
-      return progress.problem;
-    case 'skipped':
-      return `${does} Skipped by ${progress.by}: ${progress.reason}`;
-    case 'stopped':
-    case 'not undone':
-      return progress.why;
-    case 'pending':
-    case 'running':
-    case 'done':
-    case 'undoing':
-    case 'undone':
-      return does;
-  }
-}
-
-function decisionLine(decision: RunbookState['decisions'][number]): string {
-  const about = decision.step === null ? '' : ` of "${decision.step}"`;
-  const refused = decision.refused === undefined ? '' : ` (refused: ${decision.refused})`;
-  return `- ${tableCell(`${clock(decision.at)} ${decision.message}${about} by ${decision.by}: ${decision.reason}${refused}`)}`;
+  if (progress.state === 'skipped') return `${does} Skipped by ${progress.by}: ${progress.reason}`;
+  return reasonOf(progress) ?? does;
 }
 
 /** The time of day; with the date where that is another than the start's. */
 function sinceOf(iso: string, startedAt: string): string {
   const shown = clock(iso);
   return shown.slice(0, 10) === startedAt.slice(0, 10) ? shown.slice(11) : shown;
-}
-
-/** `2025-01-31T12:00:00.000Z` → `2025-01-31 12:00:00` */
-function clock(iso: string): string {
-  return iso.slice(0, 19).replace('T', ' ');
 }

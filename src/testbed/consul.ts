@@ -5,6 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { awaitConsul, consulFromEnvironment } from '../connections/consul.js';
 import type { FleetConsul } from '../connections/consul.js';
+import { findBinary } from '../dev/binaries.js';
 import { FleetError } from '../fleet/errors.js';
 import { freePorts, startGuarded, type GuardedProcess } from './guardedProcess.js';
 import { waitFor } from './waiting.js';
@@ -64,7 +65,7 @@ export async function startTestConsul(options: TestConsulOptions = {}): Promise<
   let agent: GuardedProcess | null = null;
 
   async function start(): Promise<void> {
-    agent ??= await startGuarded(process.env['REDIS_FLEET_BIN_CONSUL'] ?? 'consul', args);
+    agent ??= await startGuarded(findBinary('consul', process.env), args);
     const started = agent;
     await waitFor(
       async () => {

@@ -1,12 +1,12 @@
 /** A real Temporal server for tests: on free loopback ports, and gone when this process is gone. */
 
-import { accessSync, constants } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { NativeConnection } from '@temporalio/worker';
+import { findBinary } from '../dev/binaries.js';
 import { FleetError } from '../fleet/errors.js';
 import { SEARCH_ATTRIBUTES } from '../fleet/names.js';
 import { freePorts, startGuarded, type GuardedProcess } from './guardedProcess.js';
@@ -46,7 +46,7 @@ export interface TestTemporal {
  * @throws NotFound without the `temporal` tool, Unreachable when it does not answer in time
  */
 export async function startTestTemporal(options: { readonly durable?: boolean } = {}): Promise<TestTemporal> {
-  const binary = findProgram('temporal', 'REDIS_FLEET_BIN_TEMPORAL');
+  const binary = findBinary('temporal', process.env);
   const folder = await mkdtemp(path.join(os.tmpdir(), 'redis-fleet-temporal-'));
   const [port = 0] = await freePorts(ADDRESS, 1);
   const address = `${ADDRESS}:${port}`;
@@ -106,7 +106,7 @@ export async function startTestTemporal(options: { readonly durable?: boolean } 
  * for stories of minutes. End it with `teardown()`. @throws NotFound
  */
 export async function startTimeSkippingTemporal(): Promise<TestWorkflowEnvironment> {
-  const binary = findProgram('temporal-test-server', 'REDIS_FLEET_BIN_TEMPORAL_TEST_SERVER');
+  const binary = findBinary('temporal-test-server', process.env);
   const folder = await mkdtemp(path.join(os.tmpdir(), 'redis-fleet-temporal-'));
   const guarded = path.join(folder, 'temporal-test-server');
   await writeFile(guarded, watched(binary), { mode: 0o755 });
@@ -162,26 +162,5 @@ async function answers(address: string, server: GuardedProcess): Promise<boolean
     return Object.keys(SEARCH_ATTRIBUTES).every((name) => name in customAttributes);
   } finally {
     await connection.close();
-  }
-}
-
-function findProgram(name: string, variable: string): string {
-  const named = process.env[variable];
-  if (named !== undefined && named !== '') return named;
-  const folders = (process.env['PATH'] ?? '').split(path.delimiter);
-  const found = folders.map((folder) => path.join(folder, name)).find(isExecutable);
-  if (found !== undefined) return found;
-  throw new FleetError(
-    'NotFound',
-    `${name} is not on PATH and ${variable} does not name it: run scripts/toolchain, or scripts/test, which does.`,
-  );
-}
-
-function isExecutable(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK);
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -7,13 +7,11 @@ import type { BringUpFollowerRequest } from '../../fleet/requests.js';
 import { printJson } from '../context.js';
 import type { CliContext, ExitCode } from '../context.js';
 import { withConsul, withTemporal } from '../connect.js';
+import { FULL } from '../../workflows/bringUpOutline.js';
 import { UsageError } from '../failures.js';
 import { fleetOfFile, readKnownFleet } from '../fleetInput.js';
 import { outcomeJson, runAndFollow } from '../runAndFollow.js';
 import { speaker } from '../speaker.js';
-
-/** The step of `bringUpFollower` that lets the leader fork, and waits for approval. */
-export const FORK_STEP = 'synchronise from the leader';
 
 export interface BringUpOptions {
   readonly file?: string;
@@ -80,7 +78,7 @@ function bringUpRequest(
     ...(backup === undefined ? {} : { backup: { file: backup } }),
     ...(known === undefined ? {} : { way: known }),
     ...(approveFork && reason !== undefined
-      ? { approved: { [FORK_STEP]: { by: speaker(context, options.by), reason } } }
+      ? { approved: { [FULL.name]: { by: speaker(context, options.by), reason } } }
       : {}),
   };
 }
