@@ -8,6 +8,10 @@ import type { DataFile, HostMemory, HostProcess, ProcessFacts, ReplicationPositi
 import type { DatabaseRecord, Endpoint, Urgency } from '../fleet/record.js';
 import type { RequestByType } from '../fleet/requests.js';
 import type { WorkflowType } from '../fleet/names.js';
+import type { FenceActivities } from './fenceContract.js';
+import type { PromotionActivities } from './promotionContract.js';
+import type { SwitchoverActivities } from './switchoverContract.js';
+import type { WatchActivities } from './watchContract.js';
 
 /** Where a bring-up happens: the record, the file's words about the database, and the host of the new follower. */
 export interface Placement {
@@ -140,7 +144,7 @@ export interface ProcessSpec {
 }
 
 /** On `host/<host>`: what must run beside Redis. */
-export interface HostActivities {
+export interface HostActivities extends FenceActivities {
   hostMemory(): Promise<HostMemory>;
   hostProcess(input: { database: string }): Promise<HostProcess | null>;
   /** @throws PortInUse, NoHeadroom, DiskFull */
@@ -175,4 +179,9 @@ export interface HostActivities {
   forgetPreviousDataFile(input: { database: string }): Promise<void>;
 }
 
-export type ControlActivities = RequestActivities & RecordActivities & RedisActivities;
+export type ControlActivities = RequestActivities &
+  RecordActivities &
+  RedisActivities &
+  SwitchoverActivities &
+  PromotionActivities &
+  WatchActivities;

@@ -3,6 +3,7 @@
 import { FleetError } from '../fleet/errors.js';
 import type { DataFile } from '../fleet/facts.js';
 import { checkHost } from '../host/checkHost.js';
+import { fence } from '../host/fence.js';
 import {
   forgetPrevious,
   placeCopy,
@@ -73,6 +74,10 @@ export function hostActivities(dependencies: HostActivityDependencies): HostActi
 
     stopProcess: ({ database, save }) =>
       changing(database, () => processes.stop({ database, save, signal: signal() })),
+
+    // Never waits for whatever else is done to that process.
+    fenceProcess: ({ database, endpoint, obeyWithinMs }) =>
+      fence({ settings, processes, database, endpoint, obeyWithinMs }),
 
     removeProcess: ({ database }) => changing(database, () => processes.remove(database)),
 

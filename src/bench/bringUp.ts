@@ -7,7 +7,7 @@ import { copyFile, rm } from 'node:fs/promises';
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import type { Redis } from 'ioredis';
-import { startRunbook } from '../cli/startRunbook.js';
+import { startRunbook } from '../connections/startRunbook.js';
 import { openRedis } from '../connections/redis.js';
 import { findBinary } from '../dev/binaries.js';
 import { FleetError } from '../fleet/errors.js';

@@ -8,8 +8,8 @@ import type { CliContext, ExitCode } from './context.js';
 import { followRunbook } from './followRunbook.js';
 import type { Followed } from './followRunbook.js';
 import { nextCommands } from './runbookText.js';
-import { startRunbook } from './startRunbook.js';
-import type { RunbookSubject, StartedRunbook } from './startRunbook.js';
+import { startRunbook } from '../connections/startRunbook.js';
+import type { RunbookSubject, StartedRunbook } from '../connections/startRunbook.js';
 
 export interface RunOptions {
   readonly detach: boolean;

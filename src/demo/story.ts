@@ -2,7 +2,7 @@
 
 import { followRunbook } from '../cli/followRunbook.js';
 import { queryRunbook } from '../cli/runbookState.js';
-import { startRunbook } from '../cli/startRunbook.js';
+import { startRunbook } from '../connections/startRunbook.js';
 import { FleetError } from '../fleet/errors.js';
 import type { Endpoint } from '../fleet/record.js';
 import type { RunbookState } from '../fleet/runbook.js';

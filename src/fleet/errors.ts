@@ -27,6 +27,12 @@ export const ERROR_KINDS = [
   'BacklogTooShort',
   'NotCaughtUp',
   'LeaderForked',
+  /** A hand-over did not come about: writes go on at the old leader, and nothing is changed. */
+  'HandOverUndone',
+  /** A leader that shall be replaced serves: there is nothing to promote for. */
+  'LeaderHealthy',
+  /** Nobody can say for sure that the old leader takes no more writes. */
+  'NotFenced',
   'PortInUse',
   'DiskFull',
   'ProcessDied',

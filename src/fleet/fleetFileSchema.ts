@@ -87,6 +87,7 @@ export const databaseSchema = z.strictObject({
   server: name('redis-01'),
   port: whole('6300', LOWEST_PORT, HIGHEST_PORT),
   maxmemory: size('256MiB'),
+  policy: policy.exactOptional(),
 }) satisfies z.ZodType<Database>;
 
 /** All that is neither a server nor a database, with the defaults of what is left out. */
@@ -95,6 +96,10 @@ export const settingsSchema = z.strictObject({
   detection: section({
     downAfter: duration('1s', 100, 3_600_000).prefault('1s'),
     policy: policy.prefault('automatic'),
+    lagLimit: size('16MiB').prefault('16MiB'),
+    notAgainWithin: duration('10m', 0, 7 * 86_400_000).prefault('10m'),
+    breaker: whole('50', 1, 100).prefault(50),
+    atOnce: whole('64', 1, 1_000).prefault(64),
   }),
   leases: section({ ttl: duration('5s', 1_000, 600_000).prefault('5s') }),
   backups: section({

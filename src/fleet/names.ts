@@ -6,7 +6,13 @@ export function hostQueue(host: string): string {
   return `host/${host}`;
 }
 
-export const WORKFLOW_TYPES = ['provisionServer', 'bringUpFollower'] as const;
+export const WORKFLOW_TYPES = [
+  'provisionServer',
+  'bringUpFollower',
+  'switchover',
+  'promoteFollower',
+  'watchServer',
+] as const;
 export type WorkflowType = (typeof WORKFLOW_TYPES)[number];
 
 /** One procedure at a time on one subject: Temporal refuses a second open workflow with the same id. */
@@ -22,6 +28,10 @@ export interface ConsulKeys {
   permit(host: string): string;
   report(host: string): string;
   lease(host: string): string;
+  /** What the watch of a server saw last. */
+  watch(server: string): string;
+  readonly maintenance: string;
+  maintenanceOf(scope: 'fleet' | 'host' | 'database', name: string): string;
   backup(database: string): string;
 }
 
@@ -35,6 +45,9 @@ export function consulKeys(fleet: string): ConsulKeys {
     permit: (host) => `${prefix}permits/${host}`,
     report: (host) => `${prefix}hosts/${host}`,
     lease: (host) => `${prefix}leases/${host}`,
+    watch: (server) => `${prefix}watches/${server}`,
+    maintenance: `${prefix}maintenance/`,
+    maintenanceOf: (scope, name) => `${prefix}maintenance/${scope}/${name}`,
     backup: (database) => `${prefix}backups/${database}`,
   };
 }

@@ -10,7 +10,7 @@ import {
   placementProblems,
   placementProblemText,
 } from './placement.js';
-import { writeDuration } from './quantities.js';
+import { writeDuration, writeSize } from './quantities.js';
 import type { Plan, PlanChange } from './planChange.js';
 import type { DatabaseRecord } from './record.js';
 import { isFresh } from './reportAge.js';
@@ -102,6 +102,10 @@ function settingsOf({ detection, leases, backups }: Fleet): Record<string, strin
   return {
     'detection.downAfter': writeDuration(detection.downAfter),
     'detection.policy': detection.policy,
+    'detection.lagLimit': writeSize(detection.lagLimit),
+    'detection.notAgainWithin': writeDuration(detection.notAgainWithin),
+    'detection.breaker': `${detection.breaker} %`,
+    'detection.atOnce': String(detection.atOnce),
     'leases.ttl': writeDuration(leases.ttl),
     'backups.every': writeDuration(backups.every),
     'backups.store': backups.store,

@@ -27,6 +27,16 @@ export interface Operation {
   readonly since: string;
 }
 
+/** An unplanned change of leader. */
+export interface Promotion {
+  /** ISO 8601, UTC. */
+  readonly at: string;
+  /** Workflow id. */
+  readonly by: string;
+  /** The leader that had failed. It serves no writes again before it was brought up as a follower. */
+  readonly from: Endpoint;
+}
+
 export interface DatabaseRecord {
   readonly database: string;
   readonly server: string;
@@ -37,6 +47,8 @@ export interface DatabaseRecord {
   /** Followers beside the one that would be promoted, e.g. the future pair during a move. */
   readonly extraFollowers?: readonly Endpoint[];
   readonly operation?: Operation;
+  /** The last time a follower was promoted because its leader had failed; a planned change leaves it as it is. */
+  readonly promotion?: Promotion;
   /** ISO 8601, UTC. */
   readonly updatedAt: string;
   /** Workflow id. */

@@ -142,7 +142,13 @@ export function restoreFollowers(
  */
 export function changeLeader(
   record: DatabaseRecord,
-  wanted: { readonly epoch: number; readonly leader: Endpoint; readonly follower: Endpoint | null },
+  wanted: {
+    readonly epoch: number;
+    readonly leader: Endpoint;
+    readonly follower: Endpoint | null;
+    /** The old leader had failed. */
+    readonly unplanned?: true;
+  },
   author: Author,
 ): Change {
   const refusal =
@@ -162,8 +168,11 @@ export function changeLeader(
     };
   }
   const rest = withoutExtras(record, [wanted.leader, ...followersOf(wanted.follower)]);
+  const promotion = wanted.unplanned
+    ? { promotion: { at: author.at, by: author.operation.workflowId, from: record.leader } }
+    : {};
   return changed(
-    { ...rest, epoch: record.epoch + 1, leader: wanted.leader, follower: wanted.follower },
+    { ...rest, ...promotion, epoch: record.epoch + 1, leader: wanted.leader, follower: wanted.follower },
     author,
   );
 }

@@ -5,7 +5,7 @@
  */
 
 import { FleetError } from './errors.js';
-import type { DatabaseRecord, Endpoint, ForkPermit, Operation, Urgency } from './record.js';
+import type { DatabaseRecord, Endpoint, ForkPermit, Operation, Promotion, Urgency } from './record.js';
 
 const URGENCIES: readonly Urgency[] = ['routine', 'planned', 'urgent'];
 
@@ -22,8 +22,8 @@ export interface Origin {
 export function parseRecord(text: string, origin: Origin & { readonly database: string }): DatabaseRecord {
   const check = checker(origin.key);
   const document = check.document(text);
-  const { database, server, epoch, leader, follower, extraFollowers, operation, updatedAt, updatedBy } =
-    document;
+  const { database, server, epoch, leader, follower, extraFollowers, operation, promotion } = document;
+  const { updatedAt, updatedBy } = document;
   if (database !== origin.database) {
     throw check.wrong('database', `must be "${origin.database}", as in its key`, database);
   }
@@ -40,6 +40,7 @@ export function parseRecord(text: string, origin: Origin & { readonly database: 
       ? {}
       : { extraFollowers: extras.map((extra, at) => check.endpoint(`extraFollowers[${at}]`, extra)) }),
     ...(operation === undefined ? {} : { operation: check.operation('operation', operation) }),
+    ...(promotion === undefined ? {} : { promotion: check.promotion('promotion', promotion) }),
     updatedAt: check.instant('updatedAt', updatedAt),
     updatedBy: check.text('updatedBy', updatedBy),
   };
@@ -112,6 +113,15 @@ function checker(key: string) {
         host: check.text(`${field}.host`, value['host']),
         address: check.text(`${field}.address`, value['address']),
         port: check.wholeNumber(`${field}.port`, value['port'], 1, 65_535),
+      };
+    },
+    promotion(field: string, value: unknown): Promotion {
+      if (!isObject(value)) throw wrong(field, 'must be an object, or left out', value);
+      return {
+        ...value,
+        at: check.instant(`${field}.at`, value['at']),
+        by: check.text(`${field}.by`, value['by']),
+        from: check.endpoint(`${field}.from`, value['from']),
       };
     },
     operation(field: string, value: unknown): Operation {

@@ -26,6 +26,29 @@ const path = z
 
 const approvals = z.record(z.string(), z.strictObject({ by: text, reason: text }).readonly()).readonly();
 
+/** Exactly one of these says which databases it is about. */
+function exactlyOneOf(...fields: readonly [string, ...string[]]) {
+  return (request: object, context: z.core.$RefinementCtx): void => {
+    const given = fields.filter((field) => field in request);
+    if (given.length === 1) return;
+    context.addIssue({
+      code: 'custom',
+      path: [given[1] ?? fields[0]],
+      message:
+        given.length === 0
+          ? `this is missing, write it, or one of ${fields.slice(1).join(', ')}`
+          : `there is ${given.join(' and ')}, write only one of them`,
+    });
+  };
+}
+
+const names = z
+  .array(name)
+  .min(1, 'this is an empty list, name at least one')
+  .max(1_000, 'these are more than 1,000, name fewer')
+  .refine((list) => new Set(list).size === list.length, 'the same name stands there twice, write it once')
+  .readonly();
+
 /** Exported so that a test can hold them equal to the interfaces, field by field. */
 export const requestSchemas = {
   provisionServer: z.strictObject({ server: name, approved: approvals.exactOptional() }).readonly(),
@@ -38,6 +61,36 @@ export const requestSchemas = {
       approved: approvals.exactOptional(),
     })
     .readonly(),
+  switchover: z
+    .strictObject({
+      database: name.exactOptional(),
+      databases: names.exactOptional(),
+      host: name.exactOptional(),
+      expectedLeader: name.exactOptional(),
+      dryRun: z.boolean().exactOptional(),
+      approved: approvals.exactOptional(),
+    })
+    .superRefine(exactlyOneOf('database', 'databases', 'host'))
+    .readonly(),
+  promoteFollower: z
+    .strictObject({
+      database: name.exactOptional(),
+      databases: names.exactOptional(),
+      host: name.exactOptional(),
+      zone: name.exactOptional(),
+      expectedLeader: name.exactOptional(),
+      allowDataLoss: names.exactOptional(),
+      ask: z.boolean().exactOptional(),
+      detected: z
+        .strictObject({ by: text, why: z.record(z.string(), text).readonly() })
+        .readonly()
+        .exactOptional(),
+      dryRun: z.boolean().exactOptional(),
+      approved: approvals.exactOptional(),
+    })
+    .superRefine(exactlyOneOf('database', 'databases', 'host', 'zone'))
+    .readonly(),
+  watchServer: z.strictObject({ server: name }).readonly(),
 } satisfies SchemaByType;
 
 type SchemaByType = { readonly [T in WorkflowType]: z.ZodType<RequestByType[T]> };
@@ -45,6 +98,9 @@ type SchemaByType = { readonly [T in WorkflowType]: z.ZodType<RequestByType[T]> 
 const EXAMPLES: Readonly<Record<WorkflowType, string>> = {
   provisionServer: '{"server":"redis-01"}',
   bringUpFollower: '{"database":"sessions-03"}',
+  switchover: '{"database":"sessions-03"}',
+  promoteFollower: '{"database":"sessions-03"}',
+  watchServer: '{"server":"redis-01"}',
 };
 
 /**
@@ -72,9 +128,8 @@ export function parseRequest<T extends WorkflowType>(type: T, input: unknown): R
 function explain(issue: z.core.$ZodIssue, type: WorkflowType): string[] {
   const field = issue.path.map(String).join('.');
   if (issue.code === 'unrecognized_keys') {
-    // Approvals are the only other place with fixed fields.
     const known =
-      issue.path.length === 0 ? fieldsOf(type) : issue.path[0] === 'backup' ? ['file'] : ['by', 'reason'];
+      issue.path.length === 0 ? fieldsOf(type) : (OTHER_FIELDS[String(issue.path[0])] ?? ['by', 'reason']);
     return issue.keys.map((key) => {
       const meant = didYouMean(key, known);
       const instead = meant === null ? `the fields are ${known.join(', ')}` : `write ${meant} instead`;
@@ -91,6 +146,12 @@ function explain(issue: z.core.$ZodIssue, type: WorkflowType): string[] {
   }
   return [`${field}: ${issue.message}`];
 }
+
+/** The fields of what stands inside a request; approvals have others. */
+const OTHER_FIELDS: Readonly<Record<string, readonly string[]>> = {
+  backup: ['file'],
+  detected: ['by', 'why'],
+};
 
 function fieldsOf(type: WorkflowType): string[] {
   return Object.keys(requestSchemas[type].unwrap().shape);

@@ -23,7 +23,54 @@ export interface BringUpFollowerRequest {
   readonly approved?: Approvals;
 }
 
+/** One, several, or all that a host leads: exactly one of the three. */
+export interface SwitchoverRequest {
+  readonly database?: string;
+  readonly databases?: readonly string[];
+  /** All that this host leads. */
+  readonly host?: string;
+  /** The host that the caller believes leads: refused when it does not. */
+  readonly expectedLeader?: string;
+  /** Only say what would be done. */
+  readonly dryRun?: boolean;
+  readonly approved?: Approvals;
+}
+
+/** Exactly one of `database`, `databases`, `host` and `zone`. */
+export interface PromoteFollowerRequest {
+  readonly database?: string;
+  readonly databases?: readonly string[];
+  /** All that this host leads. */
+  readonly host?: string;
+  /** All that the hosts of this zone lead. */
+  readonly zone?: string;
+  readonly expectedLeader?: string;
+  /** Databases whose follower may be promoted although it is known to lack acknowledged writes. */
+  readonly allowDataLoss?: readonly string[];
+  /** Wait for an engineer's word before anything is changed: the policy `ask`. */
+  readonly ask?: boolean;
+  /** Started by a watch, which has seen the leaders silent for `downAfter` already. */
+  readonly detected?: Detected;
+  readonly dryRun?: boolean;
+  readonly approved?: Approvals;
+}
+
+/** What a watch saw before it called for a promotion. */
+export interface Detected {
+  /** Workflow id of the watch. */
+  readonly by: string;
+  /** One sentence for each database, for people. */
+  readonly why: Readonly<Record<string, string>>;
+}
+
+export interface WatchServerRequest {
+  readonly server: string;
+}
+
 export interface RequestByType {
   readonly provisionServer: ProvisionServerRequest;
   readonly bringUpFollower: BringUpFollowerRequest;
+  readonly switchover: SwitchoverRequest;
+  readonly promoteFollower: PromoteFollowerRequest;
+  readonly watchServer: WatchServerRequest;
 }

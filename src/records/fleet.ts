@@ -2,6 +2,7 @@
 
 import type { FleetConsul } from '../connections/consul.js';
 import { FleetError } from '../fleet/errors.js';
+import { DEFAULT_DETECTION } from '../fleet/fleet.js';
 import type { Fleet } from '../fleet/fleet.js';
 import { consulKeys } from '../fleet/names.js';
 import { compareAndSet, parseEntry, readEntry } from './kv.js';
@@ -32,7 +33,9 @@ export function fleetStore(consul: FleetConsul, fleetName: string): FleetStore {
             `with \`consul kv delete ${key}\` and \`redis-fleet apply FILE\`; no database is touched by that.`,
         );
       }
-      return { fleet: value, modifyIndex: entry.modifyIndex };
+      // One that an older version stored lacks what was added since.
+      const detection = { ...DEFAULT_DETECTION, ...value.detection };
+      return { fleet: { ...value, detection }, modifyIndex: entry.modifyIndex };
     },
     async write(fleet, expectedIndex) {
       if (await compareAndSet(consul, key, fleet, expectedIndex)) return;

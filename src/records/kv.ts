@@ -91,7 +91,7 @@ const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
 
 export interface WatchHandlers {
-  /** Called with the whole prefix first, then after every change of it. */
+  /** Called with all there is first, then after every change of it. */
   readonly onChange: (entries: readonly Entry[]) => void | Promise<void>;
   /** Told once an outage begins; the watch goes on by itself. */
   readonly onProblem?: ((problem: FleetError) => void) | undefined;
@@ -107,12 +107,31 @@ export async function watchPrefix(
   handlers: WatchHandlers,
   signal: AbortSignal,
 ): Promise<void> {
+  await follow(consul, { key: prefix, recurse: true }, handlers, signal);
+}
+
+/** The same for one key: no entry, or one. */
+export async function watchKey(
+  consul: FleetConsul,
+  key: string,
+  handlers: WatchHandlers,
+  signal: AbortSignal,
+): Promise<void> {
+  await follow(consul, { key }, handlers, signal);
+}
+
+async function follow(
+  consul: FleetConsul,
+  what: { readonly key: string; readonly recurse?: true },
+  handlers: WatchHandlers,
+  signal: AbortSignal,
+): Promise<void> {
   const aborted = (): boolean => signal.aborted;
   let index: string | null = null;
   let pause = FIRST_PAUSE_MS;
   while (!aborted()) {
     try {
-      const answer: Answer = await query(consul, { key: prefix, recurse: true, index, signal });
+      const answer: Answer = await query(consul, { ...what, index, signal });
       if (aborted()) return;
       pause = FIRST_PAUSE_MS;
       if (answer.index === null || answer.index !== index) await handlers.onChange(answer.entries);

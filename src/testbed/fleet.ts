@@ -9,6 +9,7 @@ import { startDev } from '../dev/startDev.js';
 import type { DevFleet } from '../dev/startDev.js';
 import { FleetError } from '../fleet/errors.js';
 import type { HostProcess, ProcessFacts } from '../fleet/facts.js';
+import type { PromotionPolicy } from '../fleet/fleet.js';
 import { parseProcessFacts } from '../fleet/processFacts.js';
 import type { DatabaseRecord, Endpoint } from '../fleet/record.js';
 import { APPLICATION_USER } from '../fleet/redisConfig.js';
@@ -30,6 +31,12 @@ export interface TestFleetOptions {
   readonly databases?: string;
   /** Provision it. Default true. */
   readonly apply?: boolean;
+  /** What is done when a leader fails. Default `off`: a test that kills leaders means to look at them. */
+  readonly policy?: PromotionPolicy;
+  /** In the words of the fleet file. Default `1s`. */
+  readonly downAfter?: string;
+  /** In the words of the fleet file. Default `5s`. */
+  readonly leaseTtl?: string;
   readonly tell?: (line: string) => void;
   /** Lines that `apply` says. Default: `tell`. */
   readonly tellOutput?: (line: string) => void;
@@ -149,6 +156,8 @@ function fleetFile(
     ...servers,
     'databases:',
     ...databases.map(({ line }) => line),
+    `detection: { downAfter: ${options.downAfter ?? '1s'}, policy: ${options.policy ?? 'off'} }`,
+    `leases: { ttl: ${options.leaseTtl ?? '5s'} }`,
     '',
   ].join('\n');
   return { text, databases: databases.map(({ name }) => name) };

@@ -9,7 +9,7 @@ import { hostname } from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { startRunbook } from '../cli/startRunbook.js';
+import { startRunbook } from '../connections/startRunbook.js';
 import { findBinary } from '../dev/binaries.js';
 import { FleetError } from '../fleet/errors.js';
 import { workflowId } from '../fleet/names.js';

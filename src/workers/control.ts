@@ -8,8 +8,11 @@ import { Worker } from '@temporalio/worker';
 import type { ActivityInterceptorsFactory, NativeConnection, WorkflowBundleOption } from '@temporalio/worker';
 import { askTemporal } from '../activities/owner.js';
 import { recordActivities } from '../activities/records.js';
+import { promotionActivities } from '../activities/promotion.js';
 import { redisActivities } from '../activities/redis.js';
 import { requestActivities } from '../activities/requests.js';
+import { switchoverActivities } from '../activities/switchover.js';
+import { watchActivities } from '../activities/watch.js';
 import type { ControlActivities } from '../activities/contracts.js';
 import { awaitConsul, consulFromEnvironment } from '../connections/consul.js';
 import type { FleetConsul } from '../connections/consul.js';
@@ -24,6 +27,7 @@ import { FleetError, messageOf } from '../fleet/errors.js';
 import { CONTROL_QUEUE } from '../fleet/names.js';
 import { recordStore } from '../records/databases.js';
 import { fleetStore } from '../records/fleet.js';
+import { leaseStore } from '../records/leases.js';
 import { permitStore } from '../records/permits.js';
 import { HEARTBEAT_THROTTLE, activityInterceptors } from './activityInterceptors.js';
 import { installRuntime } from './runtime.js';
@@ -74,10 +78,14 @@ export async function runControlWorker(options: ControlWorkerOptions): Promise<v
     try {
       await addSearchAttributes(connection, namespace, patient);
       const client = new Client({ connection, namespace, ...converter(options) });
+      const known = { ...stores(consul, fleetName), fleetName, askOwnerState: askTemporal(client) };
       const activities: ControlActivities = {
         ...requestActivities({ fleetName }),
-        ...recordActivities({ ...stores(consul, fleetName), fleetName, askOwnerState: askTemporal(client) }),
+        ...recordActivities(known),
         ...redisActivities({ credentials }),
+        ...switchoverActivities({ ...known, credentials }),
+        ...promotionActivities({ ...known, credentials }),
+        ...watchActivities({ ...known, consul, credentials, temporal: client, log }),
       };
       const worker = await Worker.create({
         connection,
@@ -151,6 +159,7 @@ function stores(consul: FleetConsul, fleet: string) {
   return {
     records: recordStore(consul, fleet),
     permits: permitStore(consul, fleet),
+    leases: leaseStore(consul, fleet),
     fleet: fleetStore(consul, fleet),
   };
 }

@@ -8,7 +8,7 @@ import type { Endpoint } from '../../src/fleet/record.js';
 import type { BringUpFollowerRequest } from '../../src/fleet/requests.js';
 import { processFiles } from '../../src/host/layout.js';
 import { recordStore } from '../../src/records/databases.js';
-import { startRunbook } from '../../src/cli/startRunbook.js';
+import { startRunbook } from '../../src/connections/startRunbook.js';
 import type { TestFleet } from '../../src/testbed/fleet.js';
 import type { Parts } from './endState.js';
 import type { Procedure } from './procedure.js';

@@ -7,7 +7,7 @@ import type { Client } from '@temporalio/client';
 import { expect } from 'vitest';
 import { queryRunbook, runbookEnd } from '../../src/cli/runbookState.js';
 import type { RunbookEnd } from '../../src/cli/runbookState.js';
-import { startRunbook } from '../../src/cli/startRunbook.js';
+import { startRunbook } from '../../src/connections/startRunbook.js';
 import { withRedis, type Redis } from '../../src/connections/redis.js';
 import { REPLICATION_USER } from '../../src/fleet/gates.js';
 import { CONTROL_QUEUE } from '../../src/fleet/names.js';

@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runbookEnd } from '../../src/cli/runbookState.js';
-import { startRunbook } from '../../src/cli/startRunbook.js';
+import { startRunbook } from '../../src/connections/startRunbook.js';
 import type { Host } from '../../src/fleet/fleet.js';
 import { recordStore } from '../../src/records/databases.js';
 import { startTestFleet, type TestFleet } from '../../src/testbed/fleet.js';

@@ -39,7 +39,7 @@ describe('a fleet file that is right', () => {
       `${FLEET_TEXT}detection: { policy: ask }\nbackups: { keep: { daily: 0 } }\n`,
       'f',
     );
-    expect(some.detection).toEqual({ downAfter: 1_000, policy: 'ask' });
+    expect(some.detection).toMatchObject({ downAfter: 1_000, policy: 'ask' });
     expect(some.backups).toEqual({ ...defaults.backups, keep: { hourly: 24, daily: 0, weekly: 4 } });
   });
 

@@ -4,7 +4,7 @@ import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import type { Client } from '@temporalio/client';
 import { defineSearchAttributeKey } from '@temporalio/common';
 import type { SearchAttributePair } from '@temporalio/common';
-import { grpcCode } from '../connections/temporal.js';
+import { grpcCode } from './temporal.js';
 import { FleetError, messageOf } from '../fleet/errors.js';
 import { CONTROL_QUEUE, SEARCH_ATTRIBUTES, workflowId } from '../fleet/names.js';
 import type { WorkflowType } from '../fleet/names.js';
@@ -58,6 +58,9 @@ export async function startRunbook<T extends WorkflowType>(
 const SUMMARIES: Readonly<Record<WorkflowType, string>> = {
   provisionServer: 'Provision server',
   bringUpFollower: 'Bring up a follower of',
+  switchover: 'Switch over',
+  promoteFollower: 'Promote the follower of',
+  watchServer: 'Watch server',
 };
 
 async function running(client: Client, id: string): Promise<StartedRunbook> {

@@ -1,0 +1,35 @@
+import type { SwitchoverPlan } from '../fleet/switchover.js';
+import type { SwitchoverRequest } from '../fleet/requests.js';
+import type { DatabaseRecord, Endpoint } from '../fleet/record.js';
+
+/** What a hand-over did, measured. */
+export interface HandedOver {
+  readonly database: string;
+  /** After it. */
+  readonly record: DatabaseRecord;
+  readonly from: Endpoint;
+  readonly to: Endpoint;
+  /** From the pause to the change of the record, as its caller measured it. null: an attempt before this one did it. */
+  readonly pausedMs: number | null;
+}
+
+/** On the control queue. */
+export interface SwitchoverActivities {
+  /** Looks at every database of the request, changes nothing. @throws NotFound */
+  planSwitchover(input: { request: SwitchoverRequest }): Promise<readonly SwitchoverPlan[]>;
+  /**
+   * Pause, equal offsets, demote, promote, record, unpause. Either all of it, or writes go on at the old leader.
+   * @throws HandOverUndone, OwnershipLost, RecordChanged
+   */
+  handOver(input: { database: string; epoch: number; from: Endpoint; to: Endpoint }): Promise<HandedOver>;
+  /** The old leader follows the new one, partially resynchronised, and nobody forked. @throws LeaderForked, NotCaughtUp */
+  awaitResynchronised(input: {
+    database: string;
+    leader: Endpoint;
+    follower: Endpoint;
+    forksBefore: { leader: number; follower: number };
+    deadlineMs: number;
+  }): Promise<void>;
+  /** Closes the applications' connections to a process that does not lead any more. Returns how many. */
+  letGoOfClients(input: { endpoint: Endpoint }): Promise<number>;
+}

@@ -1,0 +1,67 @@
+/**
+ * A host's lease: its renewed right to lead its databases, and its agent's pulse. One document per host in Consul,
+ * changed only by compare-and-set: by the agent when it renews, and by whoever has waited it out and breaks it.
+ *
+ * No clocks are compared. The holder counts from the moment before it sent its last successful renewal; whoever waits
+ * counts from the moment after it saw the last change, and adds a margin. An agent that finds its lease broken takes a
+ * new one (the next term), reads all records after that, and only then lets a leader serve that it had fenced.
+ */
+
+import type { ReplicationPosition } from './facts.js';
+
+/** How an agent sees a process: its own ones, and the leaders of its followers. */
+export type Pulse =
+  /** Answers, and has its data. */
+  | 'up'
+  | 'loading'
+  /** Its host answers, the port does not; or the process does not exist any more. */
+  | 'gone'
+  /** No answer for `downAfter`, although the process exists or may exist. */
+  | 'silent';
+
+/** One of the host's own processes. */
+export interface ProcessPulse {
+  readonly role: 'leader' | 'follower';
+  readonly pulse: Pulse;
+  /** Of the Redis process; null before its first answer. */
+  readonly runId: string | null;
+  /** As last seen. */
+  readonly position: ReplicationPosition | null;
+  /** Of a follower: its link to its leader. */
+  readonly link: 'up' | 'down' | null;
+  /** Why its agent lets it take no writes; null: it does not fence it. */
+  readonly fenced: string | null;
+}
+
+export interface HostLease {
+  readonly host: string;
+  /** One run of an agent: a random text. */
+  readonly agent: string;
+  /** Grows when the lease is taken anew: by another run of the agent, or after it was broken. */
+  readonly term: number;
+  /** Grows with every renewal of a term. */
+  readonly renewal: number;
+  /** Milliseconds. */
+  readonly ttl: number;
+  /** Who waited the lease out and took the right away. The agent has to take a new term. */
+  readonly broken?: { readonly by: string; readonly why: string };
+  /** The agent stopped in good order: nobody can fence on this host. Its Redis processes run on. */
+  readonly left?: true;
+  /** For people only. ISO 8601, UTC. */
+  readonly at: string;
+  /** The host's own processes, by database. */
+  readonly processes: Readonly<Record<string, ProcessPulse>>;
+  /** The leaders of its followers as seen from this host, by database. */
+  readonly leaders: Readonly<Record<string, Pulse>>;
+}
+
+export interface StoredLease {
+  readonly lease: HostLease;
+  readonly modifyIndex: number;
+}
+
+/**
+ * What whoever waits adds to the time to live: for clocks that run at different rates, and for the fence itself.
+ * Milliseconds.
+ */
+export const LEASE_MARGIN = 200;
