@@ -3,7 +3,13 @@ import { describe, expect, expectTypeOf, test } from 'vitest';
 import type * as z from 'zod';
 import { FleetError } from '../../src/fleet/errors.js';
 import { WORKFLOW_TYPES } from '../../src/fleet/names.js';
-import type { BringUpFollowerRequest, ProvisionServerRequest } from '../../src/fleet/requests.js';
+import type {
+  BringUpFollowerRequest,
+  PromoteFollowerRequest,
+  ProvisionServerRequest,
+  SwitchoverRequest,
+  WatchServerRequest,
+} from '../../src/fleet/requests.js';
 import { parseRequest } from '../../src/fleet/requestSchemas.js';
 import type { requestSchemas } from '../../src/fleet/requestSchemas.js';
 
@@ -22,6 +28,9 @@ describe('a request', () => {
     type Schemas = typeof requestSchemas;
     expectTypeOf<z.output<Schemas['provisionServer']>>().branded.toEqualTypeOf<ProvisionServerRequest>();
     expectTypeOf<z.output<Schemas['bringUpFollower']>>().branded.toEqualTypeOf<BringUpFollowerRequest>();
+    expectTypeOf<z.output<Schemas['switchover']>>().branded.toEqualTypeOf<SwitchoverRequest>();
+    expectTypeOf<z.output<Schemas['promoteFollower']>>().branded.toEqualTypeOf<PromoteFollowerRequest>();
+    expectTypeOf<z.output<Schemas['watchServer']>>().branded.toEqualTypeOf<WatchServerRequest>();
     expect(WORKFLOW_TYPES).toContain('provisionServer');
   });
 
@@ -35,6 +44,22 @@ describe('a request', () => {
     };
     expect(parseRequest('bringUpFollower', whole)).toEqual(whole);
     expect(parseRequest('provisionServer', { server: 'redis-01' })).toEqual({ server: 'redis-01' });
+  });
+
+  test('names its databases in exactly one way', () => {
+    expect(parseRequest('switchover', { host: 'redis-01-a' })).toEqual({ host: 'redis-01-a' });
+    expect(parseRequest('promoteFollower', { zone: 'az-a' })).toEqual({ zone: 'az-a' });
+    expect(refused('switchover', {})).toContain(
+      'database: this is missing, write it, or one of databases, host',
+    );
+    expect(refused('switchover', { database: 'a', host: 'b' })).toContain(
+      'host: there is database and host, write only one of them',
+    );
+    expect(refused('promoteFollower', { databases: [] })).toContain('databases: this is an empty list');
+    expect(refused('promoteFollower', { databases: ['a', 'a'] })).toContain(
+      'the same name stands there twice',
+    );
+    expect(refused('switchover', { zone: 'az-a' })).toContain('zone: there is no such field');
   });
 
   test.each([
