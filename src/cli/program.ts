@@ -6,6 +6,7 @@ import { BRING_UP_WAYS } from '../fleet/requests.js';
 import { CALLED_WRONGLY, WELL } from './context.js';
 import type { CliContext, ExitCode } from './context.js';
 import { reportFailure } from './failures.js';
+import { registerFailover } from './programFailover.js';
 import { registerRunbook } from './programRunbook.js';
 
 /** Where each system is found: the same for every command. */
@@ -64,6 +65,7 @@ async function createProgram(context: CliContext, setExitCode: SetExitCode): Pro
     .description('Operates a fleet of Redis leaders and followers by durable Temporal runbooks')
     .addHelpText('after', ENVIRONMENT);
   registerFleet(program, context, setExitCode);
+  registerFailover(program, context, setExitCode);
   registerRunbook(program, context, setExitCode);
   await registerDaemons(program);
   return program;

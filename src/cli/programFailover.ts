@@ -1,0 +1,31 @@
+/** Commands that change who leads, or say why nobody did: names, options and help. */
+
+import type { Command } from 'commander';
+import type { SwitchoverOptions } from './commands/switchover.js';
+import type { CliContext } from './context.js';
+import type { SetExitCode } from './program.js';
+
+const FILE = ['-f, --file <file>', 'the fleet file (default: REDIS_FLEET_FILE, else fleet.yaml)'] as const;
+const JSON_OUTPUT = ['--json', 'print one JSON document instead of text'] as const;
+const DETACH = ['--detach', 'start it, and do not wait for its end'] as const;
+
+export function registerFailover(program: Command, context: CliContext, setExitCode: SetExitCode): void {
+  registerSwitchover(program, context, setExitCode);
+}
+
+function registerSwitchover(program: Command, context: CliContext, setExitCode: SetExitCode): void {
+  program
+    .command('switchover')
+    .argument('[databases...]', 'the databases whose followers shall lead')
+    .description('Let followers take over from leaders that are well; no acknowledged write is lost')
+    .option('--host <host>', 'all databases that this host leads, instead of naming them')
+    .option('--expected-leader <host>', 'refuse when another host leads')
+    .option('--dry-run', 'only say what would be done')
+    .option(...FILE)
+    .option(...DETACH)
+    .option(...JSON_OUTPUT)
+    .action(async (databases: readonly string[], options: SwitchoverOptions) => {
+      const { switchoverCommand } = await import('./commands/switchover.js');
+      setExitCode(await switchoverCommand(context, databases, options));
+    });
+}
