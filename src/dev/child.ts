@@ -49,8 +49,11 @@ export class SupervisedChild {
     return this.#identity?.pid ?? null;
   }
 
+  /** Changes nothing when it runs. */
   start(): void {
+    if (this.#wanted) return;
     this.#wanted = true;
+    this.#backoffMs = FIRST_BACKOFF_MS;
     this.#spawn();
   }
 
@@ -65,22 +68,37 @@ export class SupervisedChild {
 
   /** SIGKILL, as a test of what a crash does: it is started again after the backoff. @throws NotFound */
   async kill(): Promise<number> {
-    const identity = this.#identity;
-    if (identity === null) {
-      throw new FleetError('NotFound', `${this.name} is not running now, so it cannot be killed.`);
-    }
+    const identity = this.#running('killed');
     signalProcess(identity, 'SIGKILL');
     await this.#gone;
     return identity.pid;
   }
 
+  /** SIGKILL, and not started again before `start()`. Held already: changes nothing. */
+  async hold(): Promise<void> {
+    this.#endRestarts();
+    if (this.#identity !== null) signalProcess(this.#identity, 'SIGKILL');
+    await this.#gone;
+  }
+
+  /** SIGSTOP: it exists, keeps its connections and does nothing. @throws NotFound */
+  freeze(): void {
+    signalProcess(this.#running('frozen'), 'SIGSTOP');
+  }
+
+  /** SIGCONT. @throws NotFound */
+  thaw(): void {
+    signalProcess(this.#running('thawed'), 'SIGCONT');
+  }
+
   /** SIGTERM, then SIGKILL; not started again. */
   async stop(): Promise<void> {
-    this.#wanted = false;
-    if (this.#timer) clearTimeout(this.#timer);
+    this.#endRestarts();
     const identity = this.#identity;
     if (identity === null) return;
     signalProcess(identity, 'SIGTERM');
+    // One that is frozen hears it when it thaws.
+    signalProcess(identity, 'SIGCONT');
     const timer = setTimeout(() => {
       if (this.#options.killIsUsual !== true) {
         this.#options.tell(
@@ -91,6 +109,16 @@ export class SupervisedChild {
     }, this.#options.stopWithinMs);
     await this.#gone;
     clearTimeout(timer);
+  }
+
+  #running(done: string): ProcessIdentity {
+    if (this.#identity !== null) return this.#identity;
+    throw new FleetError('NotFound', `${this.name} is not running now, so it cannot be ${done}.`);
+  }
+
+  #endRestarts(): void {
+    this.#wanted = false;
+    if (this.#timer) clearTimeout(this.#timer);
   }
 
   #spawn(): void {

@@ -2,6 +2,9 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
+import { awaitConsul, type FleetConsul } from '../connections/consul.js';
+import { connectTemporalClient } from '../connections/temporal.js';
+import { CONTROL_QUEUE, hostQueue } from '../fleet/names.js';
 import { FleetError, messageOf } from '../fleet/errors.js';
 
 export interface ReadyOptions {
@@ -41,8 +44,34 @@ export async function awaitReady(
   }
 }
 
-/** Whether a worker polls a queue. Hosts' queues have activities only. */
-export async function isServed(client: Client, queue: string): Promise<boolean> {
+/** Whether a part does what it is there for. It may throw instead. */
+export async function answers(
+  { name, pid }: { readonly name: string; readonly pid: number | null },
+  env: NodeJS.ProcessEnv,
+  consul: FleetConsul,
+): Promise<boolean> {
+  if (name === 'consul') {
+    await awaitConsul(consul, { patience: 'none' });
+    return true;
+  }
+  // A connection of its own: after an outage one that was open waits before it tries again.
+  const client = await connectTemporalClient(env, { patience: 'none' });
+  try {
+    if (name === 'worker') return await isServed(client, CONTROL_QUEUE, pid);
+    if (name !== 'temporal') return await isServed(client, hostQueue(name.replace('agent:', '')), pid);
+    await client.workflowService.describeNamespace({ namespace: 'default' });
+    return true;
+  } finally {
+    await client.connection.close();
+  }
+}
+
+/**
+ * Whether a process polls a queue as a worker: Temporal shows one that is gone for minutes. Hosts' queues have
+ * activities only.
+ */
+export async function isServed(client: Client, queue: string, pid: number | null): Promise<boolean> {
+  if (pid === null) return false;
   const answer = await client.withDeadline(Date.now() + ANSWER_WITHIN_MS, () =>
     client.workflowService.describeTaskQueue({
       namespace: client.options.namespace,
@@ -52,7 +81,8 @@ export async function isServed(client: Client, queue: string): Promise<boolean> 
       taskQueueType: 2,
     }),
   );
-  return answer.pollers.length > 0;
+  // As the SDK names a worker.
+  return answer.pollers.some(({ identity }) => identity?.startsWith(`${pid}@`) === true);
 }
 
 /** Waits for all of them, also when one fails, so that none is still at it afterwards. @throws the first failure */

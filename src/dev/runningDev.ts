@@ -3,13 +3,12 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Client } from '@temporalio/client';
-import { awaitConsul, consulFromEnvironment } from '../connections/consul.js';
+import { consulFromEnvironment } from '../connections/consul.js';
 import type { FleetConsul } from '../connections/consul.js';
 import type { Credentials } from '../connections/credentials.js';
 import { connectTemporalClient } from '../connections/temporal.js';
 import { FleetError, messageOf } from '../fleet/errors.js';
 import type { Fleet } from '../fleet/fleet.js';
-import { CONTROL_QUEUE, hostQueue } from '../fleet/names.js';
 import { redisServerProgram } from '../host/settings.js';
 import { findBinary, ownCommand, PROGRAMS } from './binaries.js';
 import { SupervisedChild } from './child.js';
@@ -20,7 +19,7 @@ import type { DataDirectory } from './dataDirectory.js';
 import { endLeftovers } from './leftovers.js';
 import { choosePorts, TEMPORAL_ADDRESS } from './ports.js';
 import type { DevPorts } from './ports.js';
-import { allReady, awaitReady, isServed } from './readiness.js';
+import { allReady, answers, awaitReady } from './readiness.js';
 import { Reaper } from './reaper.js';
 import { DevRedis } from './redisProcesses.js';
 import { resumeRedis } from './resume.js';
@@ -150,6 +149,24 @@ export class RunningDev implements DevFleet {
     return this.#child(name).kill();
   }
 
+  hold(name: DevChild): Promise<void> {
+    return this.#child(name).hold();
+  }
+
+  async release(name: DevChild): Promise<void> {
+    const child = this.#child(name);
+    child.start();
+    await this.#answers(child);
+  }
+
+  freeze(name: DevChild): void {
+    this.#child(name).freeze();
+  }
+
+  thaw(name: DevChild): void {
+    this.#child(name).thaw();
+  }
+
   stop(how: { readonly keepLogs: boolean } = { keepLogs: false }): Promise<void> {
     this.#stopped ??= this.#stop(how);
     return this.#stopped;
@@ -182,39 +199,34 @@ export class RunningDev implements DevFleet {
         killIsUsual: true,
       }),
     ] as const;
-    const connected = consulFromEnvironment(this.env);
-    this.#consul = connected;
-    await allReady([
-      awaitReady(async () => {
-        await awaitConsul(connected, { patience: 'none' });
-        return true;
-      }, this.#readiness(systems[0])),
-      awaitReady(async () => {
-        this.#temporal ??= await connectTemporalClient(this.env, { patience: 'none' });
-        await this.#temporal.workflowService.describeNamespace({ namespace: 'default' });
-        return true;
-      }, this.#readiness(systems[1])),
-    ]);
+    this.#consul = consulFromEnvironment(this.env);
+    await allReady(systems.map((child) => this.#answers(child)));
+    this.#temporal = await connectTemporalClient(this.env, { patience: 'none' });
   }
 
   async #startWorkers(): Promise<void> {
     const own = ownCommand();
     const hosts = this.fleet.servers.flatMap((server) => server.hosts);
     const workers = [
-      { child: this.#spawn('worker', [...own, 'worker']), queue: CONTROL_QUEUE },
-      ...hosts.map((host) => ({
-        child: this.#spawn(`agent:${host.name}`, [
+      this.#spawn('worker', [...own, 'worker']),
+      ...hosts.map((host) =>
+        this.#spawn(`agent:${host.name}`, [
           ...own,
           ...['agent', '--host', host.name, '--data', this.data.host(host.name)],
         ]),
-        queue: hostQueue(host.name),
-      })),
-    ];
-    await allReady(
-      workers.map(({ child, queue }) =>
-        awaitReady(() => isServed(this.temporal, queue), this.#readiness(child)),
       ),
-    );
+    ];
+    await allReady(workers.map((child) => this.#answers(child)));
+  }
+
+  #answers(child: SupervisedChild): Promise<void> {
+    const readiness = {
+      what: child.name,
+      deadlineMs: READY_WITHIN_MS,
+      signal: this.#signal,
+      lastWords: () => child.lastWords(),
+    };
+    return awaitReady(() => answers(child, this.env, this.consul), readiness);
   }
 
   /** First who may act on Redis, then Redis, then what they all talk to. */
@@ -261,15 +273,6 @@ export class RunningDev implements DevFleet {
       ([name]) => !/^(TEMPORAL|CONSUL)_/.test(name),
     );
     return { ...Object.fromEntries(given), ...this.env, TEMPORAL_CONFIG_FILE: this.data.noTemporalConfig };
-  }
-
-  #readiness(child: SupervisedChild): Parameters<typeof awaitReady>[1] {
-    return {
-      what: child.name,
-      deadlineMs: READY_WITHIN_MS,
-      signal: this.#signal,
-      lastWords: () => child.lastWords(),
-    };
   }
 
   #child(name: DevChild): SupervisedChild {

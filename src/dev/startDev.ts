@@ -63,6 +63,14 @@ export interface DevFleet {
   pidOf(name: DevChild): number | null;
   /** SIGKILL; it is started again as after any crash. Returns the pid that was killed. @throws NotFound */
   kill(name: DevChild): Promise<number>;
+  /** SIGKILL, and down until it is released: an outage. Its data stay. @throws NotFound */
+  hold(name: DevChild): Promise<void>;
+  /** Starts what was held, and returns when it answers. @throws NotFound, Unreachable */
+  release(name: DevChild): Promise<void>;
+  /** SIGSTOP: it keeps its connections and answers nothing. @throws NotFound */
+  freeze(name: DevChild): void;
+  /** SIGCONT. @throws NotFound */
+  thaw(name: DevChild): void;
   /** `redis-fleet` with these arguments, pointed at this fleet; its output goes to `tell`. Returns the exit code. */
   run(...parameters: string[]): Promise<number>;
   /** Provisions what the fleet file describes. @throws InvalidRequest when that failed */

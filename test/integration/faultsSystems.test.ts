@@ -68,10 +68,13 @@ function keepDown(name: DevChild): { mayComeBack(): Promise<void> } {
     async mayComeBack() {
       over.abort();
       await killing;
-      await waitFor(() => isServed(fleet.dev.temporal, hostQueue(name.slice('agent:'.length))), {
-        deadlineMs: 30 * SECOND,
-        what: `${name} to come back`,
-      });
+      await waitFor(
+        () => isServed(fleet.dev.temporal, hostQueue(name.slice('agent:'.length)), fleet.dev.pidOf(name)),
+        {
+          deadlineMs: 30 * SECOND,
+          what: `${name} to come back`,
+        },
+      );
     },
   };
 }
