@@ -31,8 +31,9 @@ export interface Operation {
 export interface Promotion {
   /** ISO 8601, UTC. */
   readonly at: string;
-  /** Workflow id. */
+  /** Workflow id, and its run. */
   readonly by: string;
+  readonly runId?: string;
   /** The leader that had failed. It serves no writes again before it was brought up as a follower. */
   readonly from: Endpoint;
 }

@@ -4,7 +4,7 @@
  */
 
 import type { ErrorKind } from './errors.js';
-import type { DatabaseRecord, Endpoint, Operation } from './record.js';
+import type { DatabaseRecord, Endpoint, Operation, Promotion } from './record.js';
 import { sameEndpoint, showEndpoint } from './record.js';
 import { mayClaim, sameRun } from './ownership.js';
 import type { OwnerState } from './ownership.js';
@@ -168,13 +168,32 @@ export function changeLeader(
     };
   }
   const rest = withoutExtras(record, [wanted.leader, ...followersOf(wanted.follower)]);
-  const promotion = wanted.unplanned
-    ? { promotion: { at: author.at, by: author.operation.workflowId, from: record.leader } }
-    : {};
+  const promotion = wanted.unplanned ? { promotion: promotionOf(record, author) } : {};
   return changed(
     { ...rest, ...promotion, epoch: record.epoch + 1, leader: wanted.leader, follower: wanted.follower },
     author,
   );
+}
+
+/**
+ * The leader had failed, was started anew, and leads again, as no follower can: the next epoch all the same, so that
+ * whoever knew it before notices. Its followers stay, to be brought up again.
+ */
+export function leadAgain(
+  record: DatabaseRecord,
+  wanted: { readonly epoch: number },
+  author: Author,
+): Change {
+  const refusal = notOwned(record, author);
+  if (refusal) return refusal;
+  const done = record.epoch === wanted.epoch + 1 && record.promotion?.runId === author.operation.runId;
+  if (done) return unchanged(record);
+  if (record.epoch !== wanted.epoch) return otherEpoch(record, wanted.epoch);
+  return changed({ ...record, epoch: record.epoch + 1, promotion: promotionOf(record, author) }, author);
+}
+
+function promotionOf(record: DatabaseRecord, { at, operation }: Author): Promotion {
+  return { at, by: operation.workflowId, runId: operation.runId, from: record.leader };
 }
 
 /** `operation` owns the record from now on. Whether it may is decided in ownership.ts. */
