@@ -13,15 +13,29 @@ export interface HandedOver {
   readonly pausedMs: number | null;
 }
 
+export interface HandOverInput {
+  readonly database: string;
+  /** Before it. */
+  readonly epoch: number;
+  readonly from: Endpoint;
+  readonly to: Endpoint;
+}
+
 /** On the control queue. */
 export interface SwitchoverActivities {
   /** Looks at every database of the request, changes nothing. @throws NotFound */
   planSwitchover(input: { request: SwitchoverRequest }): Promise<readonly SwitchoverPlan[]>;
   /**
    * Pause, equal offsets, demote, promote, record, unpause. Either all of it, or writes go on at the old leader.
-   * @throws HandOverUndone, OwnershipLost, RecordChanged
+   * @throws HandOverUndone, LeaderUnfit, OwnershipLost, RecordChanged; NotFenced: nobody leads, and the new leader must
+   * be fenced before this is called again; Unreachable: call it again
    */
-  handOver(input: { database: string; epoch: number; from: Endpoint; to: Endpoint }): Promise<HandedOver>;
+  handOver(input: HandOverInput): Promise<HandedOver>;
+  /**
+   * Ends a hand-over that was broken off anywhere: finishes it where the new leader leads, gives writes back to the old
+   * one where nobody does, and begins none. Leaves alone what others own. @throws NotFenced, Unreachable
+   */
+  settleHandOver(input: HandOverInput): Promise<void>;
   /** The old leader follows the new one, partially resynchronised, and nobody forked. @throws LeaderForked, NotCaughtUp */
   awaitResynchronised(input: {
     database: string;

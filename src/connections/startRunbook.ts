@@ -44,6 +44,7 @@ export async function startRunbook<T extends WorkflowType>(
       taskQueue: CONTROL_QUEUE,
       workflowId: id,
       args: [argument],
+      ...(WRITES_WAIT_FOR.has(type) ? { workflowTaskTimeout: '2 seconds' } : {}),
       typedSearchAttributes: attributes(subject),
       // What Temporal's lists and pages show beside the id.
       staticSummary: `${SUMMARIES[type]} ${name}`,
@@ -54,6 +55,9 @@ export async function startRunbook<T extends WorkflowType>(
     throw explained(error, id);
   }
 }
+
+/** A worker that dies in the middle of one of these must soon be replaced: it may be all that writes wait for. */
+const WRITES_WAIT_FOR: ReadonlySet<WorkflowType> = new Set(['switchover', 'promoteFollower']);
 
 const SUMMARIES: Readonly<Record<WorkflowType, string>> = {
   provisionServer: 'Provision server',

@@ -4,9 +4,10 @@ import { FleetError } from '../../fleet/errors.js';
 import { didYouMean } from '../../fleet/nameRule.js';
 import type { DatabaseRecord } from '../../fleet/record.js';
 import type { SwitchoverRequest } from '../../fleet/requests.js';
-import { printJson } from '../context.js';
+import { NOT_WELL, printJson } from '../context.js';
 import type { CliContext, ExitCode } from '../context.js';
 import { withConsul, withTemporal } from '../connect.js';
+import type { SwitchedOver } from '../../workflows/switchover.js';
 import { UsageError } from '../failures.js';
 import { fleetOfFile, readKnownFleet } from '../fleetInput.js';
 import { outcomeJson, runAndFollow } from '../runAndFollow.js';
@@ -46,7 +47,14 @@ export async function switchoverCommand(
     runAndFollow(context, client, { type: 'switchover', name, request, subject }, { detach, quiet: json }),
   );
   if (json) printJson(context, outcomeJson(outcome));
-  return outcome.exitCode;
+  const { followed } = outcome;
+  const refused = followed?.how === 'well' && !wouldAll(followed.result as SwitchedOver);
+  return refused ? NOT_WELL : outcome.exitCode;
+}
+
+/** Of a dry run: whether all of it would be done. */
+function wouldAll({ dryRun, plans }: SwitchedOver): boolean {
+  return !dryRun || plans.every(({ verdict }) => verdict.may);
 }
 
 function switchoverRequest(databases: readonly string[], options: SwitchoverOptions): SwitchoverRequest {

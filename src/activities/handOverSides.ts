@@ -1,0 +1,79 @@
+/** The two processes of a hand-over: one connection to each, opened beforehand and never anew within an attempt. */
+
+import type { Credentials } from '../connections/credentials.js';
+import { describeRedisError, openRedis, type Redis } from '../connections/redis.js';
+import { messageOf } from '../fleet/errors.js';
+import { parseProcessFacts } from '../fleet/processFacts.js';
+import type { Endpoint } from '../fleet/record.js';
+import { ADMINISTRATOR_USER } from '../fleet/redisConfig.js';
+import type { SideSeen } from '../fleet/switchover.js';
+
+/** Of the connection, and of every command. A process that is well answers within a millisecond. */
+const ANSWER_WITHIN_MS = 1_000;
+
+export interface Side {
+  readonly endpoint: Endpoint;
+  readonly redis: Redis;
+  readonly seen: SideSeen;
+}
+
+/**
+ * Connects, closes every other connection of an administrator, and looks. An attempt before this one may still live in a
+ * worker that was stalled: whatever it does when it wakes, it can reach neither process any more.
+ */
+export async function openSide(endpoint: Endpoint, credentials: Credentials): Promise<Side> {
+  const redis = openRedis(endpoint, credentials, { timeoutMs: ANSWER_WITHIN_MS });
+  let cause: unknown = null;
+  redis.on('error', (error) => (cause ??= error));
+  try {
+    await redis.connect();
+    await redis.call('CLIENT', 'KILL', 'USER', ADMINISTRATOR_USER, 'SKIPME', 'yes');
+    return { endpoint, redis, seen: { seen: 'up', facts: parseProcessFacts(await redis.info()) } };
+  } catch (error) {
+    const why = messageOf(describeRedisError(endpoint, cause ?? error, ANSWER_WITHIN_MS));
+    return { endpoint, redis, seen: { seen: isRefused(cause) ? 'gone' : 'silent', why } };
+  }
+}
+
+function isRefused(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ECONNREFUSED';
+}
+
+/** The answer of a command, if it comes within `ms`. @throws Late */
+export async function within<T>(ms: number, answer: Promise<T>): Promise<T> {
+  // Looked at below; when the time is up first, its failure concerns nobody.
+  answer.catch(() => undefined);
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Late(ms)), Math.max(0, ms));
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** It was sent, and may still be obeyed. */
+export class Late extends Error {
+  override readonly name = 'Late';
+
+  constructor(ms: number) {
+    super(`there was no answer within ${Math.max(0, Math.round(ms))} ms`);
+  }
+}
+
+/** Sends commands in one go. @throws the first error among the replies, or that of the connection */
+export async function together(
+  redis: Redis,
+  ...commands: (readonly string[])[]
+): Promise<readonly unknown[]> {
+  const replies = (await redis.pipeline(commands.map((command) => [...command])).exec()) ?? [];
+  for (const [error] of replies) if (error) throw error;
+  return replies.map(([, reply]) => reply);
+}
+
+/** Of `INFO replication`. Bytes of the stream: what a leader wrote, or what a follower has applied. */
+export function offsetIn(replication: unknown): number {
+  return Number(/^master_repl_offset:(\d+)/m.exec(String(replication))?.[1] ?? Number.NaN);
+}
