@@ -232,6 +232,18 @@ export function recordActivities(dependencies: RecordDependencies): RecordActivi
   };
 }
 
+/** For `changeRecord`: the record as it was listed; what was lost in a race is read anew. */
+export function listedFirst(records: RecordStore, stored: StoredRecord): () => Promise<StoredRecord> {
+  let listed: StoredRecord | null = stored;
+  const { database } = stored.record;
+  return async () => {
+    const now = listed ?? (await records.read(database));
+    listed = null;
+    if (now !== null) return now;
+    throw new FleetError('NotFound', `The record of database ${database} is gone: somebody removed it.`);
+  };
+}
+
 /** More lost races than this in a row are no race any more. */
 const MOST_TRIES = 20;
 
@@ -240,7 +252,7 @@ const MOST_TRIES = 20;
  * decision that holds for what is there now is written.
  * @throws FleetError what `decide` refuses with; RecordChanged
  */
-async function changeRecord<S extends StoredRecord | null>(
+export async function changeRecord<S extends StoredRecord | null>(
   records: RecordStore,
   database: string,
   read: () => Promise<S>,

@@ -5,7 +5,7 @@ import type { FenceNeeded, LeaderVerdict } from './failure.js';
 import type { Detection, Fleet } from './fleet.js';
 import { showSize } from './quantities.js';
 import { sameEndpoint, showEndpoint } from './record.js';
-import type { DatabaseRecord, Endpoint } from './record.js';
+import type { DatabaseRecord, Endpoint, Promotion } from './record.js';
 
 /** How it is known that an old leader takes no more writes. */
 export type Fencing =
@@ -50,6 +50,8 @@ export interface PromotionCase {
   readonly epoch: number;
   readonly leader: Endpoint;
   readonly verdict: LeaderVerdict;
+  /** How it takes no more writes, where nothing has to be done for that. */
+  readonly fencing: Fencing | null;
   /** As the agent of the leader's host last published it; null: unknown. */
   readonly leaderPosition: ReplicationPosition | null;
   /** Who would lead as it looks now; it is looked at again before it is done. */
@@ -306,10 +308,18 @@ export function linkEnds(fencing: Fencing): boolean {
 }
 
 /** Was this record changed by the very run that owns it now? Then an earlier attempt of its promotion came through. */
-export function promotedByOwner({ operation, promotion }: DatabaseRecord): boolean {
-  return (
-    operation !== undefined && promotion?.runId === operation.runId && promotion.by === operation.workflowId
-  );
+export function promotedByOwner(
+  record: DatabaseRecord,
+): record is DatabaseRecord & { readonly promotion: Promotion } {
+  const { operation, promotion } = record;
+  if (operation === undefined) return false;
+  return promotion?.runId === operation.runId && promotion.by === operation.workflowId;
+}
+
+/** Of a record that an earlier attempt changed: how far behind the new leader was is not known any more. */
+export function outcomeOf(record: DatabaseRecord & { readonly promotion: Promotion }): PromotionOutcome {
+  const { database, promotion, leader } = record;
+  return { database, outcome: 'promoted', record, from: promotion.from, to: leader, behindBytes: 0 };
 }
 
 /** The follower of the record first, then the others. */

@@ -84,7 +84,7 @@ export async function runControlWorker(options: ControlWorkerOptions): Promise<v
         ...recordActivities(known),
         ...redisActivities({ credentials }),
         ...switchoverActivities({ ...known, credentials }),
-        ...promotionActivities({ ...known, credentials }),
+        ...promotionActivities({ ...known, consul, credentials }),
         ...watchActivities({ ...known, consul, credentials, temporal: client, log }),
       };
       const worker = await Worker.create({
