@@ -42,6 +42,8 @@ export class RunningDev implements DevFleet {
   readonly #redis: DevRedis;
   #children: SupervisedChild[] = [];
   #reaper: Reaper | null = null;
+  /** Where hosts find Temporal when they are in a network of their own. */
+  #forwarded: { readonly TEMPORAL_ADDRESS: string } | null = null;
   #ports: DevPorts | null = null;
   #temporal: Client | null = null;
   #consul: FleetConsul | null = null;
@@ -206,15 +208,18 @@ export class RunningDev implements DevFleet {
 
   async #startWorkers(): Promise<void> {
     const own = ownCommand();
+    const { network } = this.#options;
+    if (network) {
+      const port = await network.forward(this.#chosenPorts().temporal);
+      this.#forwarded = { TEMPORAL_ADDRESS: `${network.outside}:${port}` };
+    }
     const hosts = this.fleet.servers.flatMap((server) => server.hosts);
     const workers = [
       this.#spawn('worker', [...own, 'worker']),
-      ...hosts.map((host) =>
-        this.#spawn(`agent:${host.name}`, [
-          ...own,
-          ...['agent', '--host', host.name, '--data', this.data.host(host.name)],
-        ]),
-      ),
+      ...hosts.map(({ name, zone }) => {
+        const agent = [...own, 'agent', '--host', name, '--data', this.data.host(name)] as const;
+        return this.#spawn(`agent:${name}`, network ? [...network.enter(zone), ...agent] : agent);
+      }),
     ];
     await allReady(workers.map((child) => this.#answers(child)));
   }
@@ -256,7 +261,7 @@ export class RunningDev implements DevFleet {
     const child = new SupervisedChild({
       name,
       command,
-      env: this.#childEnvironment(),
+      env: { ...this.#childEnvironment(), ...(name.startsWith('agent:') ? this.#forwarded : null) },
       logFile: path.join(this.data.logs, `${file}.log`),
       pidFile: path.join(this.data.pids, `${file}.pid`),
       tell: (line) => this.#tell(line),

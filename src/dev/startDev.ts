@@ -13,6 +13,7 @@ import type { Fleet } from '../fleet/fleet.js';
 import { dataDirectory } from './dataDirectory.js';
 import type { DataDirectory } from './dataDirectory.js';
 import { lockDataDirectory } from './lock.js';
+import type { DevNetwork } from './network.js';
 import type { DevPorts } from './ports.js';
 import { RunningDev } from './runningDev.js';
 
@@ -37,6 +38,8 @@ export interface DevOptions {
   readonly tellOutput?: (line: string) => void;
   /** Ends a start that is under way. */
   readonly signal?: AbortSignal;
+  /** Instead of loopback addresses: a network made for this fleet. Consul is then at its outside. */
+  readonly network?: DevNetwork;
   /** Variables beside those that point at this fleet. Default `process.env`. */
   readonly env?: NodeJS.ProcessEnv;
 }
@@ -86,8 +89,8 @@ export interface DevFleet {
  */
 export async function startDev(options: DevOptions): Promise<DevFleet> {
   const fleet = await readFleetFile({}, options.file);
-  const address = options.address ?? '127.0.0.1';
-  refuseForeignAddresses(fleet, address);
+  const address = options.network?.outside ?? options.address ?? '127.0.0.1';
+  refuseForeignAddresses(fleet, address, options.network);
   const data = dataDirectory(options.data ?? path.join('.redis-fleet', fleet.name));
   const unlock = lockDataDirectory(data.root);
   const dev = new RunningDev({ ...options, file: path.resolve(options.file), address }, fleet, data, unlock);
@@ -105,9 +108,10 @@ export async function startDev(options: DevOptions): Promise<DevFleet> {
   }
 }
 
-function refuseForeignAddresses(fleet: Fleet, control: string): void {
+function refuseForeignAddresses(fleet: Fleet, control: string, network?: DevNetwork): void {
+  const ours = (address: string): boolean => network?.owns(address) ?? isLoopback(address);
   const hosts = fleet.servers.flatMap((server) => server.hosts);
-  const foreign = hosts.find((host) => !isLoopback(host.address));
+  const foreign = hosts.find((host) => !ours(host.address));
   if (foreign) {
     throw new FleetError(
       'InvalidRequest',
@@ -116,7 +120,7 @@ function refuseForeignAddresses(fleet: Fleet, control: string): void {
         `127.0.1.1, or run \`redis-fleet agent --host ${foreign.name}\` on that host.`,
     );
   }
-  if (!isLoopback(control)) {
+  if (!network && !isLoopback(control)) {
     throw new FleetError(
       'InvalidRequest',
       `\`redis-fleet dev\` serves on loopback addresses only, not on ${control}.`,

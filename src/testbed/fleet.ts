@@ -5,6 +5,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { withRedis } from '../connections/redis.js';
+import type { DevNetwork } from '../dev/network.js';
 import { startDev } from '../dev/startDev.js';
 import type { DevFleet } from '../dev/startDev.js';
 import { FleetError } from '../fleet/errors.js';
@@ -37,6 +38,8 @@ export interface TestFleetOptions {
   readonly downAfter?: string;
   /** In the words of the fleet file. Default `5s`. */
   readonly leaseTtl?: string;
+  /** Instead of loopback addresses. Its hosts' addresses are `hostAddress`. */
+  readonly network?: DevNetwork;
   readonly tell?: (line: string) => void;
   /** Lines that `apply` says. Default: `tell`. */
   readonly tellOutput?: (line: string) => void;
@@ -65,14 +68,16 @@ export interface TestFleet {
 export async function startTestFleet(options: TestFleetOptions): Promise<TestFleet> {
   const data = mkdtempSync(path.join(tmpdir(), 'redis-fleet-'));
   // Beside the port ranges of everybody, and most likely nobody else's: 60,000 networks to choose from.
-  const network = `127.${randomInt(16, 250)}.${randomInt(0, 256)}`;
-  const { text, databases } = fleetFile(options, network);
+  const subnet =
+    options.network?.outside.replace(/\.\d+$/, '') ?? `127.${randomInt(16, 250)}.${randomInt(0, 256)}`;
+  const { text, databases } = fleetFile(options, subnet);
   const file = path.join(data, 'fleet.yaml');
   writeFileSync(file, text);
   const dev = await startDev({
     file,
     data,
-    address: `${network}.1`,
+    address: `${subnet}.1`,
+    ...(options.network ? { network: options.network } : {}),
     apply: options.apply ?? true,
     ephemeral: true,
     ...(options.tell ? { tell: options.tell } : {}),
@@ -125,10 +130,17 @@ async function saveInBackground(dev: DevFleet, database: string, endpoint: Endpo
 }
 
 const FIRST_PORT = 6300;
+/** Of a server, with a zone each: `az-a` and `az-b`. */
+export const SIDES = ['a', 'b'] as const;
+
+/** Of the host of one side of the server with this number, counted from 1. */
+export function hostAddress(subnet: string, server: number, side: (typeof SIDES)[number]): string {
+  return `${subnet}.${10 * server + SIDES.indexOf(side) + 1}`;
+}
 
 function fleetFile(
   options: TestFleetOptions,
-  network: string,
+  subnet: string,
 ): { text: string; databases: readonly string[] } {
   const memory = options.memory ?? '8GiB';
   const maxmemory = options.maxmemory ?? '64MiB';
@@ -137,8 +149,8 @@ function fleetFile(
   for (let n = 1; n <= options.servers; n++) {
     const server = `redis-${String(n).padStart(2, '0')}`;
     servers.push(`  - name: ${server}`, '    hosts:');
-    for (const [index, side] of ['a', 'b'].entries()) {
-      const address = `${network}.${10 * n + index + 1}`;
+    for (const side of SIDES) {
+      const address = hostAddress(subnet, n, side);
       servers.push(
         `      - { name: ${server}-${side}, zone: az-${side}, address: ${address}, memory: ${memory} }`,
       );

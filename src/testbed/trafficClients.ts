@@ -1,0 +1,50 @@
+/** The clients of a traffic process: ioredis as an application has it, one for each way to find the leader. */
+
+import { Redis } from 'ioredis';
+import type { StreamOptions } from './trafficContract.js';
+
+const RETRY_MS = 10;
+const CONNECT_TIMEOUT_MS = 1000;
+
+export function clientOf({ name, route, login }: StreamOptions): Redis {
+  const who = {
+    ...(login.username === undefined ? {} : { username: login.username }),
+    ...(login.password === undefined ? {} : { password: login.password }),
+  };
+  switch (route.by) {
+    case 'address':
+      // It waits as long as the process takes to answer, and comes back to it for ever.
+      return new Redis({
+        host: route.address,
+        port: route.port,
+        ...who,
+        enableReadyCheck: false,
+        enableOfflineQueue: false,
+        autoResendUnfulfilledCommands: false,
+        maxRetriesPerRequest: 0,
+        retryStrategy: () => RETRY_MS,
+        connectTimeout: CONNECT_TIMEOUT_MS,
+        disableClientInfo: true,
+      });
+    case 'sentinel':
+      // As good as ioredis can be told to be: it is subscribed to all sentinels, does not wait for a leader that is gone
+      // to close its side, asks again at once, and leaves a leader that turns out to be a follower.
+      return new Redis({
+        name,
+        sentinels: route.sentinels.map(({ address, port }) => ({ host: address, port })),
+        ...who,
+        failoverDetector: route.subscribed,
+        sentinelRetryStrategy: () => RETRY_MS,
+        sentinelReconnectStrategy: () => RETRY_MS,
+        sentinelCommandTimeout: CONNECT_TIMEOUT_MS,
+        retryStrategy: () => RETRY_MS,
+        reconnectOnError: (error) => (error.message.startsWith('READONLY') ? 2 : false),
+        connectTimeout: CONNECT_TIMEOUT_MS,
+        disconnectTimeout: 1,
+        maxRetriesPerRequest: null,
+        disableClientInfo: true,
+      });
+    case 'fleet':
+      throw new Error('There is no client yet.');
+  }
+}
