@@ -8,9 +8,22 @@ import { openClient } from './clients.js';
 import type { Address, Login } from './clients.js';
 import { pause } from './waiting.js';
 
-export interface WriterOptions extends Login {
+export type WriterOptions = WriterSettings & (Located | Opened);
+
+export interface Located {
   /** Where the leader is; asked again before every new connection. */
   readonly locate: () => Promise<Address> | Address;
+}
+
+export interface Opened {
+  /**
+   * A client that finds the leader by itself, and decides itself how long it waits for an answer. The writer writes
+   * through this one all the time, whatever fails, and disconnects it in the end.
+   */
+  readonly open: () => Redis;
+}
+
+export interface WriterSettings extends Login {
   /** Writes a second, or as many as the leader takes. */
   readonly rate: number | 'full';
   /** Writes that may wait for their answers at once. Default 256. */
@@ -126,9 +139,14 @@ export class Writer {
   }
 
   async #run(): Promise<void> {
+    const options = this.#options;
+    if ('open' in options) {
+      await this.#writeThrough(options.open());
+      return;
+    }
     while (this.#running) {
       try {
-        const where = await this.#options.locate();
+        const where = await options.locate();
         await this.#writeTo(where);
       } catch (error) {
         this.#note(error);
@@ -144,26 +162,40 @@ export class Writer {
     this.#client = client;
     try {
       await client.connect();
-      const started = performance.now();
-      let issued = 0;
-      while (this.#isRunning() && client.status === 'ready') {
-        const free = (this.#options.inFlight ?? 256) - this.#waiting;
-        if (this.#options.rate === 'full') {
-          for (let n = 0; n < free; n++) this.#write(client);
-          await this.#untilRoom();
-        } else {
-          // What a stall kept from being written is not made up for: the writer is steady, not a burst.
-          const due = Math.floor(((performance.now() - started) / 1000) * this.#options.rate) - issued;
-          for (let n = 0; n < Math.min(due, free); n++) this.#write(client);
-          issued += due;
-          await pause(TICK_MS);
-        }
-      }
+      await this.#writeWhile(client, () => client.status === 'ready');
       while (this.#waiting > 0 && client.status === 'ready') await this.#untilRoom();
     } finally {
       client.disconnect();
       this.#client = null;
       while (this.#waiting > 0) await this.#untilRoom();
+    }
+  }
+
+  async #writeThrough(client: Redis): Promise<void> {
+    try {
+      await this.#writeWhile(client, () => true);
+      while (this.#waiting > 0) await this.#untilRoom();
+    } finally {
+      client.disconnect();
+    }
+  }
+
+  /** Until told to stop. */
+  async #writeWhile(client: Redis, usable: () => boolean): Promise<void> {
+    const started = performance.now();
+    let issued = 0;
+    while (this.#isRunning() && usable()) {
+      const free = (this.#options.inFlight ?? 256) - this.#waiting;
+      if (this.#options.rate === 'full') {
+        for (let n = 0; n < free; n++) this.#write(client);
+        await this.#untilRoom();
+      } else {
+        // What a stall kept from being written is not made up for: the writer is steady, not a burst.
+        const due = Math.floor(((performance.now() - started) / 1000) * this.#options.rate) - issued;
+        for (let n = 0; n < Math.min(due, free); n++) this.#write(client);
+        issued += due;
+        await pause(TICK_MS);
+      }
     }
   }
 
