@@ -6,6 +6,7 @@ import type { Database, Fleet, Host, PromotionPolicy, Server } from './fleet.js'
 import { didYouMean, nameProblem } from './nameRule.js';
 import { parseDuration, parseSize, quote, showDuration, writeDuration } from './quantities.js';
 import type { Parsed } from './quantities.js';
+import { parseStoreUrl } from './backupStoreUrl.js';
 import type { FieldPath } from './fleetFileSource.js';
 
 const LOWEST_PORT = 1024;
@@ -64,11 +65,10 @@ const policy = field<PromotionPolicy>('automatic', (value) =>
     : refuse(`${quote(value)} is not a policy, write automatic, ask or off instead`),
 );
 
-const store = field('"file:backups"', (value) =>
-  typeof value === 'string' && /^file:./.test(value)
-    ? { ok: true, value }
-    : refuse(`${quote(value)} is not a backup store, write for example "file:backups" instead`),
-);
+const store = field('"file:backups"', (value): Parsed<string> => {
+  const location = parseStoreUrl(value);
+  return location.ok ? { ok: true, value: String(value) } : location;
+});
 
 const host = z.strictObject({
   name: name('redis-01-a'),
