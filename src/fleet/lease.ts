@@ -65,3 +65,52 @@ export interface StoredLease {
  * Milliseconds.
  */
 export const LEASE_MARGIN = 200;
+
+/** What the times of a lease and of its failsafe follow from. Milliseconds. */
+export interface LeaseSettings {
+  readonly ttl: number;
+  readonly downAfter: number;
+}
+
+/** Milliseconds; those of the lease count from the moment before the last successful renewal was sent. */
+export interface LeaseTimes {
+  readonly renewEvery: number;
+  /** From here on, an agent that could not renew asks whether the followers still acknowledge. */
+  readonly proveFrom: number;
+  /** From here on a leader serves only while its follower acknowledges. */
+  readonly fenceFrom: number;
+  readonly proveEvery: number;
+  /** How long an acknowledgement is waited for. */
+  readonly proofWithin: number;
+  /** How long an acknowledgement counts, from the moment before it was asked for. */
+  readonly proofHolds: number;
+  /** How long a process has to obey its fence before it is killed. */
+  readonly obeyWithin: number;
+}
+
+/**
+ * A lease that is not renewed is fenced for good after `fenceFrom + obeyWithin` (95 % of the time to live), and a
+ * leader that lives on its follower's acknowledgements after `proofHolds + obeyWithin` (half of `downAfter`, or of the
+ * time to live where that is less), counted from the last moment at which the follower followed it.
+ */
+export function leaseTimes({ ttl, downAfter }: LeaseSettings): LeaseTimes {
+  const patience = Math.min(ttl, downAfter);
+  return {
+    renewEvery: ttl / 3,
+    proveFrom: ttl / 2,
+    fenceFrom: ttl * 0.75,
+    proveEvery: patience * 0.1,
+    proofWithin: patience * 0.25,
+    proofHolds: patience * 0.35,
+    obeyWithin: Math.min(ttl * 0.2, patience * 0.15),
+  };
+}
+
+/**
+ * An agent whose lease has run out fences a leader so long after the leader's follower was lost, at the latest: whoever
+ * promotes that follower because its link is down waits at least so long after the link went down. Milliseconds.
+ */
+export function fencedAfterLosingFollower(settings: LeaseSettings): number {
+  const { proofHolds, obeyWithin } = leaseTimes(settings);
+  return proofHolds + obeyWithin;
+}

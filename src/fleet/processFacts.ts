@@ -11,6 +11,71 @@ const NO_REPLICATION_ID = /^0*$/;
  */
 export function parseProcessFacts(info: string): ProcessFacts {
   const fields = fieldsOf(info);
+  const { text, number } = reader(fields);
+  return {
+    ...replicationFacts(fields),
+    runId: text('run_id'),
+    redisVersion: text('redis_version'),
+    loading: text('loading') !== '0',
+    previous: previousPosition(text('master_replid2'), number('second_repl_offset')),
+    backlog: {
+      active: text('repl_backlog_active') !== '0',
+      size: number('repl_backlog_size'),
+      firstByte: number('repl_backlog_first_byte_offset'),
+      length: number('repl_backlog_histlen'),
+    },
+    usedMemory: number('used_memory'),
+    residentMemory: number('used_memory_rss'),
+    maxmemory: number('maxmemory'),
+    clientMemory: number('mem_clients_normal'),
+    replicationMemory: number('mem_total_replication_buffers'),
+    keys: keyCount(fields),
+    totalForks: number('total_forks'),
+    saving: text('rdb_bgsave_in_progress') !== '0' || text('aof_rewrite_in_progress') !== '0',
+    lastCowBytes: number('rdb_last_cow_size'),
+    uptimeSeconds: number('uptime_in_seconds'),
+  };
+}
+
+/** What the section `replication` says. */
+export type ReplicationFacts = Pick<ProcessFacts, 'role' | 'position' | 'replicas' | 'link'>;
+
+/**
+ * Reads the text of `INFO replication`: cheap enough to be asked several times a second.
+ * @throws NotFound when a field that Redis 7 has is not there
+ */
+export function parseReplication(info: string): ReplicationFacts {
+  return replicationFacts(fieldsOf(info));
+}
+
+/** Reads the text of INFO with the sections server and persistence. @throws NotFound as above */
+export function parseLife(info: string): Pick<ProcessFacts, 'runId' | 'loading'> {
+  const { text } = reader(fieldsOf(info));
+  return { runId: text('run_id'), loading: text('loading') !== '0' };
+}
+
+function replicationFacts(fields: Fields): ReplicationFacts {
+  const { text, number, numberOr } = reader(fields);
+  const leads = text('role') === 'master';
+  return {
+    role: leads ? 'leader' : 'follower',
+    position: { id: text('master_replid'), offset: number('master_repl_offset') },
+    replicas: replicaLinks(fields),
+    link: leads
+      ? null
+      : {
+          address: text('master_host'),
+          port: number('master_port'),
+          up: text('master_link_status') === 'up',
+          synchronising: text('master_sync_in_progress') !== '0',
+          offset: numberOr('slave_repl_offset', 0),
+        },
+  };
+}
+
+type Fields = ReadonlyMap<string, string>;
+
+function reader(fields: Fields) {
   const text = (name: string): string => {
     const value = fields.get(name);
     if (value === undefined) {
@@ -27,45 +92,10 @@ export function parseProcessFacts(info: string): ProcessFacts {
     const value = fields.get(name);
     return value === undefined ? otherwise : toNumber(name, value);
   };
-  const leads = text('role') === 'master';
-
-  return {
-    runId: text('run_id'),
-    redisVersion: text('redis_version'),
-    role: leads ? 'leader' : 'follower',
-    loading: text('loading') !== '0',
-    position: { id: text('master_replid'), offset: number('master_repl_offset') },
-    previous: previousPosition(text('master_replid2'), number('second_repl_offset')),
-    backlog: {
-      active: text('repl_backlog_active') !== '0',
-      size: number('repl_backlog_size'),
-      firstByte: number('repl_backlog_first_byte_offset'),
-      length: number('repl_backlog_histlen'),
-    },
-    replicas: replicaLinks(fields),
-    link: leads
-      ? null
-      : {
-          address: text('master_host'),
-          port: number('master_port'),
-          up: text('master_link_status') === 'up',
-          synchronising: text('master_sync_in_progress') !== '0',
-          offset: numberOr('slave_repl_offset', 0),
-        },
-    usedMemory: number('used_memory'),
-    residentMemory: number('used_memory_rss'),
-    maxmemory: number('maxmemory'),
-    clientMemory: number('mem_clients_normal'),
-    replicationMemory: number('mem_total_replication_buffers'),
-    keys: keyCount(fields),
-    totalForks: number('total_forks'),
-    saving: text('rdb_bgsave_in_progress') !== '0' || text('aof_rewrite_in_progress') !== '0',
-    lastCowBytes: number('rdb_last_cow_size'),
-    uptimeSeconds: number('uptime_in_seconds'),
-  };
+  return { text, number, numberOr };
 }
 
-function fieldsOf(info: string): ReadonlyMap<string, string> {
+function fieldsOf(info: string): Fields {
   const fields = new Map<string, string>();
   for (const line of info.split('\n')) {
     const colon = line.indexOf(':');

@@ -66,12 +66,16 @@ export function parsePermit(text: string, origin: Origin): ForkPermit {
   };
 }
 
-function checker(key: string) {
+/** Checks fields of the document at `key`. `remedy`: what a person does about one that is wrong. */
+export function checker(
+  key: string,
+  remedy = `repair that field with \`consul kv put ${key} @FILE\`, and try again.`,
+) {
   const wrong = (field: string, must: string, is: unknown): FleetError =>
     new FleetError(
       'InvalidRecord',
       `Consul key ${key}: ${field} ${must}, and is ${shown(is)}. Nothing was changed. See it with \`consul kv get ${key}\`, ` +
-        `repair that field with \`consul kv put ${key} @FILE\`, and try again.`,
+        remedy,
     );
   const check = {
     wrong,
@@ -149,6 +153,6 @@ function shown(value: unknown): string {
   return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
+export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,20 +1,21 @@
 /** What an agent tells the others, whatever Temporal does: its host's report, and its processes in the catalog. */
 
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { FleetConsul } from '../connections/consul.js';
 import type { Log } from '../connections/log.js';
 import { FleetError, messageOf } from '../fleet/errors.js';
 import type { HostProcess, HostReport } from '../fleet/facts.js';
 import { deregisterProcess, listOwn, registerProcess } from '../records/catalog.js';
-import { recordStore, type RecordList } from '../records/databases.js';
+import type { RecordList } from '../records/databases.js';
 import { reportStore } from '../records/reports.js';
 import type { RedisProcesses } from './processes.js';
 import { catalogChanges } from './registrations.js';
+import type { KnownRecords } from './knownRecords.js';
 import { hostMemory } from './hostMemory.js';
 import { readDiskAvailable } from './resources.js';
 import type { HostSettings } from './settings.js';
 import { sayOnce } from './sayOnce.js';
-import { processWatch } from './watching.js';
+import { waking } from './waking.js';
+import type { ProcessWatch } from './watching.js';
 
 const REPORT_EVERY_MS = 5_000;
 /** Several changes at once are handled as one. */
@@ -32,17 +33,21 @@ export interface ReportingDependencies {
   readonly settings: HostSettings;
   readonly processes: RedisProcesses;
   readonly consul: FleetConsul;
+  readonly records: KnownRecords;
+  /** Shared with the pulse. */
+  readonly watch: ProcessWatch;
   readonly log: Log;
+  /** Told of every look at the host's processes. */
+  readonly onLook?: (found: readonly HostProcess[]) => void;
 }
 
-export function hostReporting({ fleet, settings, processes, consul, log }: ReportingDependencies): Reporting {
+export function hostReporting(dependencies: ReportingDependencies): Reporting {
+  const { fleet, settings, processes, consul, watch, log } = dependencies;
   const { host } = settings;
   const trouble = sayOnce(log);
   const reports = reportStore(consul, fleet);
-  let records: RecordList | null = null;
-  let waking = new AbortController();
-  const wake = (): void => waking.abort();
-  const watch = processWatch(settings.credentials, wake);
+  const change = waking();
+  const wake = (): void => change.wake();
 
   async function look(): Promise<readonly HostProcess[]> {
     const found = await processes.list((database, error) =>
@@ -57,10 +62,12 @@ export function hostReporting({ fleet, settings, processes, consul, log }: Repor
           `${database} does not run on ${host}, and is not restarted. ${lastWords ?? ''}`.trim(),
         );
     }
+    dependencies.onLook?.(found);
     return found;
   }
 
   async function keepCatalog(found: readonly HostProcess[]): Promise<void> {
+    const records = dependencies.records.list();
     // Until the records were seen once, nothing is known to be wrong.
     if (records === null) return;
     const registered = await listOwn(consul, { fleet, host });
@@ -116,7 +123,6 @@ export function hostReporting({ fleet, settings, processes, consul, log }: Repor
   async function rounds(signal: AbortSignal): Promise<void> {
     const stopped = (): boolean => signal.aborted;
     while (!stopped()) {
-      waking = new AbortController();
       try {
         await round();
         trouble.ends('round', 'The report can be made again.');
@@ -124,40 +130,26 @@ export function hostReporting({ fleet, settings, processes, consul, log }: Repor
         // Nothing that befalls a report may end the agent.
         trouble.begins('round', `The report of ${host} could not be made: ${messageOf(error)}`);
       }
-      await pause(REPORT_EVERY_MS, AbortSignal.any([signal, waking.signal]));
-      if (waking.signal.aborted) await pause(COALESCE_MS, signal);
+      const woken = await change.pause(REPORT_EVERY_MS, signal);
+      if (woken) await waking().pause(COALESCE_MS, signal);
     }
   }
 
-  async function followRecords(signal: AbortSignal): Promise<void> {
-    const onChange = (list: RecordList): void => {
-      records = list;
-      for (const { database, problem } of list.invalid) trouble.begins(`record ${database}`, problem.message);
-      for (const { record } of list.records)
-        trouble.ends(`record ${record.database}`, 'Its record is readable again.');
-      wake();
-    };
-    await recordStore(consul, fleet).watch(onChange, signal, (problem) =>
-      trouble.begins('consul', `${problem.message} Redis serves on; the agent tries again, silently.`),
-    );
+  function onRecords(list: RecordList): void {
+    for (const { database, problem } of list.invalid) trouble.begins(`record ${database}`, problem.message);
+    for (const { record } of list.records)
+      trouble.ends(`record ${record.database}`, 'Its record is readable again.');
+    wake();
   }
 
   return {
     wake,
     async run(signal) {
-      try {
-        await Promise.all([rounds(signal), followRecords(signal)]);
-      } finally {
-        watch.close();
-      }
+      dependencies.records.onChange(onRecords);
+      dependencies.records.onProblem((problem) =>
+        trouble.begins('consul', `${problem.message} Redis serves on; the agent tries again, silently.`),
+      );
+      await rounds(signal);
     },
   };
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  try {
-    await sleep(ms, undefined, { signal });
-  } catch {
-    // Woken.
-  }
 }

@@ -5,7 +5,8 @@ import { FleetError } from '../fleet/errors.js';
 import { DEFAULT_DETECTION } from '../fleet/fleet.js';
 import type { Fleet } from '../fleet/fleet.js';
 import { consulKeys } from '../fleet/names.js';
-import { compareAndSet, parseEntry, readEntry } from './kv.js';
+import { compareAndSet, parseEntry, readEntry, watchKey } from './kv.js';
+import type { Entry } from './kv.js';
 
 export interface StoredFleet {
   readonly fleet: Fleet;
@@ -17,25 +18,42 @@ export interface FleetStore {
   read(): Promise<StoredFleet | null>;
   /** @param expectedIndex of the fleet that was read, ABSENT when there was none. @throws FleetError RecordChanged */
   write(fleet: Fleet, expectedIndex: number): Promise<void>;
+  /** Calls `onChange` at once and after every change, until `signal` aborts; survives outages, and what nobody can read. */
+  watch(onChange: (fleet: Fleet) => void, signal: AbortSignal): Promise<void>;
 }
 
 export function fleetStore(consul: FleetConsul, fleetName: string): FleetStore {
   const key = consulKeys(fleetName).fleet;
+
+  function toStored(entry: Entry): StoredFleet {
+    const value = parseEntry(entry);
+    if (!isFleet(value) || value.name !== fleetName) {
+      throw new FleetError(
+        'InvalidRecord',
+        `Consul key ${key} does not hold fleet ${fleetName}. See it with \`consul kv get ${key}\`, and write it again ` +
+          `with \`consul kv delete ${key}\` and \`redis-fleet apply FILE\`; no database is touched by that.`,
+      );
+    }
+    // One that an older version stored lacks what was added since.
+    const detection = { ...DEFAULT_DETECTION, ...value.detection };
+    return { fleet: { ...value, detection }, modifyIndex: entry.modifyIndex };
+  }
+
   return {
     async read() {
       const entry = await readEntry(consul, key, { consistent: true });
-      if (entry === null) return null;
-      const value = parseEntry(entry);
-      if (!isFleet(value) || value.name !== fleetName) {
-        throw new FleetError(
-          'InvalidRecord',
-          `Consul key ${key} does not hold fleet ${fleetName}. See it with \`consul kv get ${key}\`, and write it again ` +
-            `with \`consul kv delete ${key}\` and \`redis-fleet apply FILE\`; no database is touched by that.`,
-        );
-      }
-      // One that an older version stored lacks what was added since.
-      const detection = { ...DEFAULT_DETECTION, ...value.detection };
-      return { fleet: { ...value, detection }, modifyIndex: entry.modifyIndex };
+      return entry === null ? null : toStored(entry);
+    },
+    async watch(onChange, signal) {
+      const tell = ([entry]: readonly Entry[]): void => {
+        try {
+          if (entry !== undefined) onChange(toStored(entry).fleet);
+        } catch (error) {
+          // Whoever applies or plans is told; what was known holds.
+          if (!(error instanceof FleetError)) throw error;
+        }
+      };
+      await watchKey(consul, key, { onChange: tell }, signal);
     },
     async write(fleet, expectedIndex) {
       if (await compareAndSet(consul, key, fleet, expectedIndex)) return;

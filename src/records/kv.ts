@@ -19,6 +19,8 @@ export interface Entry {
 export interface ReadOptions {
   /** Asks Consul's leader to confirm with a quorum that it still leads: never stale, one round trip more. */
   readonly consistent?: boolean;
+  /** Default: that of the client. */
+  readonly timeoutMs?: number;
 }
 
 /** null: no such key. @throws FleetError Unreachable, WrongCredentials */
@@ -50,6 +52,52 @@ export async function compareAndSet(
     client.kv.set({ key, value: JSON.stringify(value), cas: expectedIndex }),
   );
   return answer === true;
+}
+
+/**
+ * The same, with the index at which the key stands afterwards: whoever writes a key again and again needs not read it.
+ * null: somebody else was first.
+ * @throws FleetError Unreachable (it may have been written all the same), WrongCredentials
+ */
+export async function compareAndSetAgain(
+  consul: FleetConsul,
+  key: string,
+  value: unknown,
+  expectedIndex: number,
+  timeoutMs: number,
+): Promise<number | null> {
+  const Value = Buffer.from(JSON.stringify(value)).toString('base64');
+  const operation = { KV: { Verb: 'cas', Key: key, Value, Index: expectedIndex } };
+  const answer: unknown = await consul.call(`write ${key}`, async (client) => {
+    try {
+      // The library's types for this call are not what Consul takes.
+      return await client.transaction.create([operation as never], { timeout: timeoutMs } as never);
+    } catch (error) {
+      if (isStale(error)) return null;
+      throw error;
+    }
+  });
+  if (answer === null) return null;
+  const index = Number(pick(answer, 'Results', 0, 'KV', 'ModifyIndex'));
+  if (Number.isSafeInteger(index) && index > 0) return index;
+  throw new FleetError(
+    'Unreachable',
+    `Consul at ${consul.address} gave no index for ${key}. It may have been written; read it before the next write.`,
+  );
+}
+
+/** A transaction that was rolled back since the key had changed. */
+function isStale(error: unknown): boolean {
+  if (pick(error, 'response', 'statusCode') !== 409) return false;
+  const body = pick(error, 'response', 'body');
+  return /index is stale|key exists/.test(typeof body === 'string' ? body : JSON.stringify(body));
+}
+
+function pick(value: unknown, ...way: readonly (string | number)[]): unknown {
+  return way.reduce<unknown>(
+    (at, step) => (typeof at === 'object' && at !== null ? (Reflect.get(at, step) as unknown) : undefined),
+    value,
+  );
 }
 
 /** Writes whatever was there: only for what one writer alone reports. */
@@ -168,6 +216,7 @@ interface Query {
   readonly key: string;
   readonly recurse?: boolean;
   readonly consistent?: boolean;
+  readonly timeoutMs?: number;
   /** null: answer at once. */
   readonly index?: string | null;
   readonly signal?: AbortSignal;
@@ -185,7 +234,7 @@ class RequestContext extends EventEmitter {
 
 async function query(
   consul: FleetConsul,
-  { key, recurse, consistent, index, signal }: Query,
+  { key, recurse, consistent, timeoutMs, index, signal }: Query,
 ): Promise<Answer> {
   const context = new RequestContext();
   const cancel = (): void => void context.emit('cancel');
@@ -196,6 +245,7 @@ async function query(
       ctx: context,
       ...(recurse ? { recurse: true } : {}),
       ...(consistent ? { consistent: true } : {}),
+      ...(timeoutMs === undefined ? {} : { timeout: timeoutMs }),
       ...(index ? { index, wait: `${LONGEST_WAIT_S}s`, timeout: WATCH_TIMEOUT_MS } : {}),
     };
     const answer: unknown = await consul.call(`read ${key}`, (client: Consul) => client.kv.get(options));

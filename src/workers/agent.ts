@@ -12,9 +12,10 @@ import { readFleetFile } from '../connections/fleetFile.js';
 import { createLog, type Log } from '../connections/log.js';
 import { connectTemporalWorker } from '../connections/temporal.js';
 import { FleetError } from '../fleet/errors.js';
+import type { LeaseSettings } from '../fleet/lease.js';
 import { hostQueue } from '../fleet/names.js';
 import { redisProcesses } from '../host/processes.js';
-import { hostReporting } from '../host/reporting.js';
+import { hostDuties } from '../host/duties.js';
 import { redisServerProgram, type HostSettings } from '../host/settings.js';
 import { HEARTBEAT_THROTTLE, activityInterceptors } from './activityInterceptors.js';
 import { installRuntime } from './runtime.js';
@@ -48,7 +49,7 @@ export interface AgentOptions {
  */
 export async function runAgent(options: AgentOptions): Promise<void> {
   const { env, host, log = createLog(`agent ${host}`, env) } = options;
-  const { fleet, address, memory } = await findHost(env, host, options.fleetFile);
+  const { fleet, address, memory, leases } = await findHost(env, host, options.fleetFile);
   const settings: HostSettings = {
     host,
     address,
@@ -63,19 +64,19 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 
   const consul = consulFromEnvironment(env);
   const processes = redisProcesses(settings);
-  const reporting = hostReporting({ fleet, settings, processes, consul, log });
+  const duties = hostDuties({ fleet, settings, processes, consul, log, leases });
   const activities = hostActivities({
     settings,
     processes,
     currentSignal: () => Context.current().cancellationSignal,
     currentRun: () => Context.current().info.workflowExecution?.runId ?? 'nobody',
-    onChange: () => reporting.wake(),
+    onChange: () => duties.wake(),
   });
 
   // Either half may end only with the other.
   const ending = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, ending.signal]) : ending.signal;
-  const halves = [reporting.run(signal), serve(options, { ...activities }, log, signal)];
+  const halves = [duties.run(signal), serve(options, { ...activities }, log, signal)];
   try {
     await Promise.all(halves);
     log.info(`Agent of ${host} stopped; its Redis processes run on.`);
@@ -131,11 +132,12 @@ async function findHost(
   env: NodeJS.ProcessEnv,
   host: string,
   file: string | undefined,
-): Promise<{ fleet: string; address: string; memory: number }> {
+): Promise<{ fleet: string; address: string; memory: number; leases: LeaseSettings }> {
   const fleet = await readFleetFile(env, file);
   const hosts = fleet.servers.flatMap((server) => server.hosts);
   const found = hosts.find(({ name }) => name === host);
-  if (found !== undefined) return { fleet: fleet.name, address: found.address, memory: found.memory };
+  const leases = { ttl: fleet.leases.ttl, downAfter: fleet.detection.downAfter };
+  if (found !== undefined) return { fleet: fleet.name, address: found.address, memory: found.memory, leases };
   throw new FleetError(
     'InvalidRequest',
     `--host: fleet ${fleet.name} has no host "${host}". Its hosts are ${hosts.map(({ name }) => name).join(', ')}. ` +
