@@ -66,9 +66,11 @@ export class Late extends Error {
 /** Sends commands in one go. @throws the first error among the replies, or that of the connection */
 export async function together(
   redis: Redis,
-  ...commands: (readonly string[])[]
+  ...commands: (readonly [name: string, ...parameters: string[]])[]
 ): Promise<readonly unknown[]> {
-  const replies = (await redis.pipeline(commands.map((command) => [...command])).exec()) ?? [];
+  const pipeline = redis.pipeline();
+  for (const [name, ...parameters] of commands) pipeline.call(name, ...parameters);
+  const replies = (await pipeline.exec()) ?? [];
   for (const [error] of replies) if (error) throw error;
   return replies.map(([, reply]) => reply);
 }

@@ -150,6 +150,7 @@ export function switchoverActivities(dependencies: SwitchoverDependencies): Swit
     },
 
     async awaitResynchronised({ database, leader, follower, forksBefore, deadlineMs }) {
+      let goal: number | null = null;
       let lag = Number.NaN;
       const reached = await pollUntil({ deadlineMs, everyMs: 50 }, async () => {
         const [following, leading] = [await access.facts(follower), await access.facts(leader)];
@@ -162,7 +163,9 @@ export function switchoverActivities(dependencies: SwitchoverDependencies): Swit
               `The gate held: nobody forked, and the new leader serves. The database has no follower now; bring it up: redis-fleet bring-up ${database}`,
           );
         }
-        lag = leading.position.offset - following.position.offset;
+        // An offset that the leader had when first asked: under load it is always a little ahead.
+        goal ??= leading.position.offset;
+        lag = goal - following.position.offset;
         const follows = isPointedAt(following, leader) && following.link?.up === true;
         return follows && following.position.id === leading.position.id && lag <= 0 ? true : null;
       });

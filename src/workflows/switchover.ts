@@ -116,8 +116,10 @@ export async function switchover(input: SwitchoverRequest): Promise<RunbookResul
       const paused = pausedMs === null ? '' : ` Writes waited for ${pausedMs.toFixed(1)} ms.`;
       runbook.note(`${database}: ${from.host} → ${to.host}, epoch ${record.epoch}.${paused}`);
     }
-    await runbook.step({ ...LET_GO, run: () => letGo(runbook, handedOver) });
-    await runbook.step({ ...RESYNCHRONISE, run: () => resynchronise(orders, handedOver, misses) });
+    if (handedOver.length > 0) {
+      await runbook.step({ ...LET_GO, run: () => letGo(runbook, handedOver) });
+      await runbook.step({ ...RESYNCHRONISE, run: () => resynchronise(orders, handedOver, misses) });
+    }
     if (handedOver.some(({ record }) => (record.extraFollowers ?? []).length > 0)) {
       await runbook.step({ ...REPOINT, run: () => repoint(runbook, handedOver) });
     }
