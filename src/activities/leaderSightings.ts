@@ -34,6 +34,8 @@ export interface LookOptions {
   readonly downAfterMs: number;
   /** Somebody has seen it silent for `downAfter` already. */
   readonly silentBefore: (database: string) => boolean;
+  /** A planned runbook that owns a database may have demoted its leader on purpose. */
+  readonly mindOwners: boolean;
   /** How long it may take until the last verdict is taken as it is. 0: one look. */
   readonly patienceMs: number;
 }
@@ -73,7 +75,9 @@ export function leaderLooks({
     }
   }
 
-  async function lookAt(record: DatabaseRecord): Promise<{ leader: QuickLook; followers: Candidate[]; link: Link }> {
+  async function lookAt(
+    record: DatabaseRecord,
+  ): Promise<{ leader: QuickLook; followers: Candidate[]; link: Link }> {
     const endpoints = followersOf(record);
     const [leader, ...looks] = await Promise.all([
       quickLook(record.leader, credentials, LEADER_TIMEOUT_MS),
@@ -87,13 +91,16 @@ export function leaderLooks({
   }
 
   return {
-    async look(records, { downAfterMs, silentBefore, patienceMs }) {
+    async look(records, { downAfterMs, silentBefore, mindOwners, patienceMs }) {
       const began = performance.now();
       const found = new Map<string, Seen>();
       const ages = new Map<string, LeaseAge>();
       let open = records;
       for (;;) {
-        const hosts = open.flatMap(({ leader, follower }) => [leader.host, ...(follower ? [follower.host] : [])]);
+        const hosts = open.flatMap(({ leader, follower }) => [
+          leader.host,
+          ...(follower ? [follower.host] : []),
+        ]);
         const [held, seen] = await Promise.all([
           readLeases(hosts),
           Promise.all(open.map(async (record) => ({ record, ...(await lookAt(record)) }))),
@@ -113,6 +120,7 @@ export function leaderLooks({
             fromFollowerHost: believed(beside?.stored?.lease.leaders[database] ?? null, beside),
             followerLink: link,
             downAfterMs,
+            ...(mindOwners ? atWork(record) : {}),
           };
           const verdict = judgeLeader(sightings);
           found.set(database, {
@@ -129,6 +137,10 @@ export function leaderLooks({
       }
     },
   };
+}
+
+function atWork({ operation }: DatabaseRecord): { readonly atWork?: string } {
+  return operation === undefined || operation.urgency === 'urgent' ? {} : { atWork: operation.workflowId };
 }
 
 /** Of a leader for which nothing has to be done: what keeps it from writes? */

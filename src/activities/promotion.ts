@@ -5,19 +5,21 @@ import type { FleetConsul } from '../connections/consul.js';
 import { FleetError } from '../fleet/errors.js';
 import type { Fleet } from '../fleet/fleet.js';
 import { fencedAfterLosingFollower } from '../fleet/lease.js';
-import { dependsOnOwnerState, mayClaim } from '../fleet/ownership.js';
+import { dependsOnOwnerState, mayClaim, sameRun } from '../fleet/ownership.js';
 import { choosePromotion, promotedAgain, promotedByOwner, tripsBreaker } from '../fleet/promotion.js';
 import type { PromotionCase } from '../fleet/promotion.js';
 import { selectForPromotion } from '../fleet/promotionSelection.js';
+import { showEndpoint } from '../fleet/record.js';
 import type { DatabaseRecord, StoredRecord } from '../fleet/record.js';
-import { claim } from '../fleet/recordChanges.js';
+import type { PromoteFollowerRequest } from '../fleet/requests.js';
+import { claim, notOwned, release } from '../fleet/recordChanges.js';
 import type { Author } from '../fleet/recordChanges.js';
 import type { RecordStore } from '../records/databases.js';
 import type { FleetStore } from '../records/fleet.js';
 import type { LeaseStore } from '../records/leases.js';
 import { atOnce } from './atOnce.js';
 import { leaderLooks } from './leaderSightings.js';
-import type { Seen } from './leaderSightings.js';
+import type { LookOptions, Seen } from './leaderSightings.js';
 import { callingWorkflow } from './owner.js';
 import type { AskOwnerState } from './owner.js';
 import { promoteOne } from './promoteOne.js';
@@ -52,18 +54,51 @@ export function promotionActivities(dependencies: PromotionDependencies): Promot
   async function claimOne(stored: StoredRecord, author: Author): Promise<ClaimedForPromotion> {
     const { database } = stored.record;
     try {
-      const record = await changeRecord(records, database, listedFirst(records, stored), async ({ record: now }) => {
-        const { operation: owner } = now;
-        const { operation } = author;
-        const state = owner && dependsOnOwnerState(owner, operation) ? await askOwnerState(owner) : 'running';
-        const verdict = mayClaim(`database ${database}`, owner, operation, state);
-        return verdict.may ? claim(now, author) : { refused: 'DatabaseOwned', why: verdict.why };
-      });
+      const record = await changeRecord(
+        records,
+        database,
+        listedFirst(records, stored),
+        async ({ record: now }) => {
+          const { operation: owner } = now;
+          const { operation } = author;
+          const state =
+            owner && dependsOnOwnerState(owner, operation) ? await askOwnerState(owner) : 'running';
+          const verdict = mayClaim(`database ${database}`, owner, operation, state);
+          return verdict.may ? claim(now, author) : { refused: 'DatabaseOwned', why: verdict.why };
+        },
+      );
       return { database, claimed: true, record, promoted: promotedByOwner(record) };
     } catch (error) {
       if (!(error instanceof FleetError) || error.retryable) throw error;
       return { database, claimed: false, kind: error.kind, why: error.message };
     }
+  }
+
+  /** A planned runbook gives way only to a leader that has failed: what it did would be lost for nothing. */
+  async function mayPreempt(
+    { record }: StoredRecord,
+    request: PromoteFollowerRequest,
+    applied: Fleet,
+  ): Promise<ClaimedForPromotion | null> {
+    const { database, operation: owner } = record;
+    const { operation } = callingWorkflow('urgent');
+    if (owner === undefined || dependsOnOwnerState(owner, operation) || sameRun(owner, operation))
+      return null;
+    if ((await askOwnerState(owner)) !== 'running') return null;
+    const seen = await looks.look(
+      [record],
+      lookOptions(request, applied, { patient: true, mindOwners: true }),
+    );
+    const verdict = seen.get(database)?.verdict;
+    if (verdict === undefined || verdict.state === 'failed') return null;
+    return {
+      database,
+      claimed: false,
+      kind: 'LeaderHealthy',
+      why:
+        `${database} belongs to ${owner.workflowId}, and its leader ${showEndpoint(record.leader)} is not known to have failed: ${verdict.why} ` +
+        `Nothing was changed. See: redis-fleet runbook show ${owner.workflowId}`,
+    };
   }
 
   return {
@@ -75,7 +110,9 @@ export function promotionActivities(dependencies: PromotionDependencies): Promot
         applied.detection.atOnce,
         chosen,
         async (stored): Promise<ClaimedForPromotion> => {
-          if (request.dryRun !== true) return claimOne(stored, author);
+          if (request.dryRun !== true) {
+            return (await mayPreempt(stored, request, applied)) ?? (await claimOne(stored, author));
+          }
           const { record } = stored;
           return { database: record.database, claimed: true, record, promoted: false };
         },
@@ -85,12 +122,8 @@ export function promotionActivities(dependencies: PromotionDependencies): Promot
 
     async confirmFailures({ records: claimed, request, patient }) {
       const [applied, list] = await Promise.all([appliedFleet(), records.list()]);
-      const { detection, leases } = applied;
-      const seen = await looks.look(claimed, {
-        downAfterMs: detection.downAfter,
-        silentBefore: (database) => request.detected?.why[database] !== undefined,
-        patienceMs: patient ? Math.max(detection.downAfter, leases.ttl) + detection.downAfter : 0,
-      });
+      const mindOwners = request.dryRun === true;
+      const seen = await looks.look(claimed, lookOptions(request, applied, { patient, mindOwners }));
       const now = Date.now();
       const cases = claimed.flatMap((record): PromotionCase[] => {
         const found = seen.get(record.database);
@@ -120,8 +153,35 @@ export function promotionActivities(dependencies: PromotionDependencies): Promot
       });
     },
 
+    async releaseOwn() {
+      const author = callingWorkflow('urgent');
+      const { records: all } = await records.list();
+      const own = all.filter(({ record }) => notOwned(record, author) === null);
+      await atOnce(RELEASED_AT_ONCE, own, (stored) =>
+        changeRecord(records, stored.record.database, listedFirst(records, stored), ({ record }) =>
+          release(record, author),
+        ),
+      );
+    },
+
     ...promotionFenceActivities(dependencies),
     ...promotionTidyActivities(dependencies),
+  };
+}
+
+const RELEASED_AT_ONCE = 16;
+
+function lookOptions(
+  { detected }: PromoteFollowerRequest,
+  { detection, leases }: Fleet,
+  { patient, mindOwners }: { readonly patient: boolean; readonly mindOwners: boolean },
+): LookOptions {
+  return {
+    downAfterMs: detection.downAfter,
+    silentBefore: (database) => detected?.why[database] !== undefined,
+    mindOwners,
+    // A lease that nobody renews shows only after a while.
+    patienceMs: patient ? Math.max(detection.downAfter, leases.ttl) + detection.downAfter : 0,
   };
 }
 

@@ -56,12 +56,17 @@ export interface PromotionActivities {
    */
   breakLease(input: { host: string; why: string }): Promise<void>;
   /** Tells a process over the network to follow nobody. `gone`: it does not exist. @throws NotFenced */
-  fenceOverNetwork(input: { database: string; endpoint: Endpoint }): Promise<Extract<Fencing, 'gone' | 'demoted'>>;
+  fenceOverNetwork(input: {
+    database: string;
+    endpoint: Endpoint;
+  }): Promise<Extract<Fencing, 'gone' | 'demoted'>>;
   /** Promotes the most advanced eligible follower of each, and sets the record. @throws Unreachable (Consul) */
   promote(input: {
     cases: readonly FencedCase[];
     allowDataLoss: readonly string[];
   }): Promise<readonly PromotionOutcome[]>;
+  /** Lets go of every database that this run owns. */
+  releaseOwn(): Promise<void>;
   /** The catalog and the extra followers follow the record; old leaders that answer are fenced. */
   tidyAfterPromotion(input: { databases: readonly string[] }): Promise<TidiedUp>;
 }

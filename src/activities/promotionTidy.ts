@@ -26,8 +26,6 @@ export interface TidyDependencies {
   readonly credentials: Pick<Credentials, 'administrator'>;
 }
 
-
-
 export function promotionTidyActivities({
   fleetName,
   consul,
