@@ -1,4 +1,5 @@
 /** Every workflow type, by its name. */
 export { bringUpFollower } from './bringUpFollower.js';
+export { promoteFollower } from './promoteFollower.js';
 export { provisionServer } from './provisionServer.js';
 export { switchover } from './switchover.js';
