@@ -1,9 +1,11 @@
 /** Commands that change who leads, or say why nobody did: names, options and help. */
 
 import type { Command } from 'commander';
+import type { PromoteOptions } from './commands/promote.js';
 import type { SwitchoverOptions } from './commands/switchover.js';
 import type { CliContext } from './context.js';
 import type { SetExitCode } from './program.js';
+import { registerWatching } from './programWatching.js';
 
 const FILE = ['-f, --file <file>', 'the fleet file (default: REDIS_FLEET_FILE, else fleet.yaml)'] as const;
 const JSON_OUTPUT = ['--json', 'print one JSON document instead of text'] as const;
@@ -11,6 +13,8 @@ const DETACH = ['--detach', 'start it, and do not wait for its end'] as const;
 
 export function registerFailover(program: Command, context: CliContext, setExitCode: SetExitCode): void {
   registerSwitchover(program, context, setExitCode);
+  registerPromote(program, context, setExitCode);
+  registerWatching(program, context, setExitCode);
 }
 
 function registerSwitchover(program: Command, context: CliContext, setExitCode: SetExitCode): void {
@@ -27,5 +31,29 @@ function registerSwitchover(program: Command, context: CliContext, setExitCode: 
     .action(async (databases: readonly string[], options: SwitchoverOptions) => {
       const { switchoverCommand } = await import('./commands/switchover.js');
       setExitCode(await switchoverCommand(context, databases, options));
+    });
+}
+
+function registerPromote(program: Command, context: CliContext, setExitCode: SetExitCode): void {
+  program
+    .command('promote')
+    .argument('[databases...]', 'the databases whose leaders have failed')
+    .description('Promote followers of leaders that have failed; a leader that is well is refused')
+    .option('--host <host>', 'all databases that this host leads, instead of naming them')
+    .option('--zone <zone>', 'all databases that the hosts of this zone lead')
+    .option(
+      '--allow-data-loss <database>',
+      'this one may be promoted although its follower lacks acknowledged writes; may be repeated',
+      (name: string, before: readonly string[]) => [...before, name],
+      [],
+    )
+    .option('--expected-leader <host>', 'refuse when another host leads')
+    .option('--dry-run', 'only say what would be done')
+    .option(...FILE)
+    .option(...DETACH)
+    .option(...JSON_OUTPUT)
+    .action(async (databases: readonly string[], options: PromoteOptions) => {
+      const { promoteCommand } = await import('./commands/promote.js');
+      setExitCode(await promoteCommand(context, databases, options));
     });
 }
