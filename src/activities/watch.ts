@@ -1,9 +1,123 @@
-import { FleetError } from '../fleet/errors.js';
+/** The long activity of `watchServer`: one for each server, on any control worker. */
+
+import { hostname } from 'node:os';
+import process from 'node:process';
+import { ApplicationFailure, Context } from '@temporalio/activity';
+import type { Client } from '@temporalio/client';
+import type { FleetConsul } from '../connections/consul.js';
+import type { Credentials } from '../connections/credentials.js';
+import type { Log } from '../connections/log.js';
+import { WATCH_SIGNAL } from '../fleet/watchView.js';
+import type { RecordStore } from '../records/databases.js';
+import type { FleetStore } from '../records/fleet.js';
+import type { LeaseStore } from '../records/leases.js';
+import { maintenanceStore } from '../records/maintenance.js';
+import { watchStore } from '../records/watches.js';
+import type { AskOwnerState } from './owner.js';
+import { Owners } from './watch/owners.js';
+import { Promotions } from './watch/promotions.js';
+import { ServerWatch } from './watch/serverWatch.js';
+import { Surroundings } from './watch/surroundings.js';
+import { Telling } from './watch/telling.js';
 import type { WatchActivities } from './watchContract.js';
 
-export function watchActivities(dependencies: object): WatchActivities {
-  const notYet = (): never => {
-    throw new FleetError('InvalidRequest', `Not there yet (${Object.keys(dependencies).length}).`);
+export interface WatchDependencies {
+  readonly fleetName: string;
+  readonly consul: FleetConsul;
+  readonly credentials: Credentials;
+  readonly temporal: Client;
+  readonly log: Log;
+  readonly records: RecordStore;
+  readonly fleet: FleetStore;
+  readonly leases: LeaseStore;
+  readonly askOwnerState: AskOwnerState;
+  /** The worker stops: another one shall watch at once. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Then its workflow begins a new run: histories shall stay short. */
+const LONGEST_WATCH_MS = 6 * 3_600_000;
+
+interface Running {
+  readonly watch: ServerWatch;
+  readonly end: () => void;
+}
+
+export function watchActivities(dependencies: WatchDependencies): WatchActivities {
+  const { consul, fleetName, fleet, records, leases, credentials, temporal, log } = dependencies;
+  const maintenance = maintenanceStore(consul, fleetName);
+  const watches = watchStore(consul, fleetName);
+  const surroundings = new Surroundings({ fleetName, consul, fleet, records, maintenance });
+  /** After an outage of Temporal it may start a watch that never ended here. */
+  const running = new Map<string, Running>();
+
+  async function knownRunIds(server: string): Promise<ReadonlyMap<string, string>> {
+    try {
+      const before = await watches.read(server);
+      return new Map(
+        (before?.databases ?? []).flatMap(({ database, epoch, runId }) =>
+          runId === null ? [] : [[`${database} ${String(epoch)}`, runId] as const],
+        ),
+      );
+    } catch {
+      // Consul is away: whatever leads now is taken for the leader.
+      return new Map();
+    }
+  }
+
+  return {
+    async watchLeaders({ server }) {
+      const { info, cancellationSignal } = Context.current();
+      const workflowId = info.workflowExecution?.workflowId ?? '';
+      const ending = new AbortController();
+      const signals = [cancellationSignal, ...(dependencies.signal ? [dependencies.signal] : [])];
+      const end = (): void => ending.abort();
+      for (const signal of signals) signal.addEventListener('abort', end, { once: true });
+      if (signals.some(({ aborted }) => aborted)) end();
+      const timer = setTimeout(end, LONGEST_WATCH_MS);
+      const handle = temporal.workflow.getHandle(workflowId);
+      const telling = new Telling({ watches, log, signal: (view) => handle.signal(WATCH_SIGNAL, view) });
+      const runIds = await knownRunIds(server);
+      const before = running.get(server);
+      const watch = new ServerWatch({
+        server,
+        workflowId,
+        worker: `${hostname()}, process ${String(process.pid)}`,
+        credentials,
+        surroundings,
+        leases,
+        owners: new Owners(dependencies.askOwnerState, () => watch.wake()),
+        telling,
+        log,
+        knownRunIds: runIds,
+        promotions: (self) =>
+          new Promotions({
+            temporal,
+            fleetName,
+            server,
+            by: workflowId,
+            log,
+            signal: ending.signal,
+            onChange: () => self.wake(),
+            isMoreInDoubt: (host, called) => self.isMoreInDoubt(host, called),
+          }),
+      });
+      if (before !== undefined) {
+        watch.promotions.inherit(before.watch.promotions);
+        before.end();
+      }
+      running.set(server, { watch, end });
+      try {
+        await watch.run(ending.signal);
+      } finally {
+        clearTimeout(timer);
+        for (const signal of signals) signal.removeEventListener('abort', end);
+        if (running.get(server)?.watch === watch) running.delete(server);
+      }
+      cancellationSignal.throwIfAborted();
+      if (dependencies.signal?.aborted) {
+        throw ApplicationFailure.retryable('This worker stops; another one watches.', 'WorkerStops');
+      }
+    },
   };
-  return { watchLeaders: notYet };
 }

@@ -27,7 +27,10 @@ export interface ListedRunbook extends OpenRunbook {
  * @throws Unreachable
  */
 export async function listRunbooks(client: Client, limit: number): Promise<ListedRunbook[]> {
-  const types = WORKFLOW_TYPES.map((type) => `"${type}"`).join(', ');
+  // A watch has no end and nothing to move on: `redis-fleet why` is for it.
+  const types = WORKFLOW_TYPES.filter((type) => type !== 'watchServer')
+    .map((type) => `"${type}"`)
+    .join(', ');
   const open = await collect(client, `WorkflowType IN (${types}) AND ExecutionStatus = "Running"`, Infinity);
   const ended =
     limit === 0

@@ -21,16 +21,22 @@ export async function readStatus(
   consul: FleetConsul,
   file: Fleet,
 ): Promise<StatusSources> {
-  const [known, backups, runbooks] = await Promise.all([
+  const [{ watchStore }, { maintenanceStore }] = await Promise.all([
+    import('../records/watches.js'),
+    import('../records/maintenance.js'),
+  ]);
+  const [known, backups, runbooks, watches, maintenance] = await Promise.all([
     readKnownFleet(consul, file.name),
     readBackups(consul, file.name),
     openRunbooks(context, file.name),
+    watchStore(consul, file.name).list(),
+    maintenanceStore(consul, file.name).list(),
   ]);
   const { applied, records, unreadable, reports } = known;
   // What runs was applied; the file may be ahead of it.
   const fleet = applied?.fleet ?? file;
   return {
-    input: { fleet, records, unreadable, reports, backups, runbooks, now: Date.now() },
+    input: { fleet, records, unreadable, reports, backups, watches, maintenance, runbooks, now: Date.now() },
     applied: applied !== null,
   };
 }

@@ -1,5 +1,6 @@
 /** The status as tables. Pure. */
 
+import { endMaintenance, maintenanceText } from '../fleet/maintenance.js';
 import { showDuration, showSize } from '../fleet/quantities.js';
 import type { DatabaseStatus, HostStatus, ProcessStatus, StatusView } from '../fleet/statusView.js';
 import { table } from './table.js';
@@ -15,7 +16,11 @@ export function statusText(view: StatusView, options: { readonly lines: boolean 
       options,
     ),
   ];
-  const { problems } = view;
+  const { problems, maintenance } = view;
+  if (maintenance.length > 0) {
+    const lines = maintenance.map((one) => `  The ${maintenanceText(one)}; end it: ${endMaintenance(one)}`);
+    blocks.push(['Promoted by nobody but a person:', ...lines].join('\n'));
+  }
   blocks.push(
     problems.length === 0
       ? 'All is well.'

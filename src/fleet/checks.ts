@@ -2,6 +2,7 @@
 
 import type { DatabaseStatus, StatusInput, StatusView } from './statusView.js';
 import { statusView } from './statusView.js';
+import { watchProblems } from './statusWatch.js';
 import { isFresh } from './reportAge.js';
 import type { Endpoint } from './record.js';
 import { showEndpoint } from './record.js';
@@ -25,7 +26,7 @@ export interface CheckInput extends StatusInput {
 export interface Finding {
   /** A `warning` does not make the fleet unwell: it cannot be told from here whether it was meant. */
   readonly severity: 'failure' | 'warning';
-  readonly check: 'record' | 'processes' | 'gates' | 'forks' | 'reports' | 'runbooks';
+  readonly check: 'record' | 'processes' | 'gates' | 'forks' | 'reports' | 'runbooks' | 'watches';
   /** null: about the fleet. */
   readonly subject: string | null;
   /** One sentence. */
@@ -41,6 +42,7 @@ export function checkFleet(input: CheckInput): Finding[] {
     ...strangers(input),
     ...gateFindings(input),
     ...runbookFindings(input, view),
+    ...watchFindings(input),
   ];
   return findings.toSorted((a, b) => rank(a) - rank(b));
 }
@@ -128,6 +130,15 @@ function runbookFindings({ runbooks }: CheckInput, view: StatusView): Finding[] 
       const text = `Runbook ${workflowId} is stuck; see: redis-fleet runbook show ${workflowId}`;
       return { severity: 'failure', check: 'runbooks', subject: workflowId, text };
     });
+}
+
+function watchFindings(input: CheckInput): Finding[] {
+  return watchProblems(input).map((text): Finding => ({
+    severity: 'failure',
+    check: 'watches',
+    subject: null,
+    text,
+  }));
 }
 
 function rank({ severity }: Finding): number {

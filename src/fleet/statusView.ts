@@ -6,6 +6,11 @@ import { isFresh } from './reportAge.js';
 import { sameEndpoint } from './record.js';
 import type { DatabaseRecord, Endpoint } from './record.js';
 import type { RunbookStatus } from './runbook.js';
+import { isOver } from './maintenance.js';
+import type { Maintenance } from './maintenance.js';
+import { maintained, watchProblems } from './statusWatch.js';
+import { unwatched } from './watchView.js';
+import type { KnownWatches } from './watchView.js';
 
 /** The last verified backup: what the view needs of `backups/<database>`. */
 export interface BackupSummary {
@@ -30,6 +35,8 @@ export interface StatusInput {
   readonly unreadable: readonly { readonly database: string; readonly problem: string }[];
   readonly reports: readonly HostReport[];
   readonly backups: readonly BackupSummary[];
+  readonly watches: KnownWatches;
+  readonly maintenance: readonly Maintenance[];
   /** A sentence where Temporal could not be asked. */
   readonly runbooks: readonly OpenRunbook[] | { readonly unknown: string };
   /** Milliseconds since 1970. */
@@ -46,6 +53,8 @@ export interface StatusView {
   readonly servers: readonly ServerStatus[];
   readonly databases: readonly DatabaseStatus[];
   readonly runbooks: readonly OpenRunbook[];
+  /** What is not over. It makes nothing unwell. */
+  readonly maintenance: readonly Maintenance[];
   /** Sentences, those of hosts and databases among them. */
   readonly problems: readonly string[];
 }
@@ -55,6 +64,8 @@ export interface ServerStatus {
   readonly hosts: readonly HostStatus[];
   /** Databases of which a process runs on one of its hosts, by the record. */
   readonly databases: readonly string[];
+  /** Somebody watches its leaders. */
+  readonly watched: boolean;
 }
 
 export interface HostStatus {
@@ -103,6 +114,8 @@ export interface DatabaseStatus {
     readonly status: RunbookStatus | null;
     readonly since: string;
   } | null;
+  /** What keeps it from being promoted automatically now; null: nothing. */
+  readonly maintenance: string | null;
   readonly problems: readonly string[];
 }
 
@@ -122,12 +135,14 @@ export function statusView(input: StatusInput): StatusView {
   const servers = fleet.servers.map((server): ServerStatus => {
     const hosts = server.hosts.map((host) => hostStatus(input, host));
     const here = records.filter((record) => endpoints(record).some(({ host }) => isOn(server.hosts, host)));
-    return { server: server.name, hosts, databases: here.map(({ database }) => database) };
+    const watched = unwatched(server.name, input.watches, now) === null;
+    return { server: server.name, hosts, databases: here.map(({ database }) => database), watched };
   });
   const unknown = 'unknown' in input.runbooks ? input.runbooks.unknown : null;
   const problems = [
     ...(unknown === null ? [] : [unknown]),
     ...servers.flatMap(({ hosts }) => hosts.flatMap(hostProblems)),
+    ...watchProblems(input),
     ...databases.flatMap((database) => database.problems),
     ...openRunbooks(input).flatMap(runbookProblems),
   ];
@@ -139,6 +154,7 @@ export function statusView(input: StatusInput): StatusView {
     servers,
     databases,
     runbooks: openRunbooks(input),
+    maintenance: input.maintenance.filter((one) => !isOver(one, now)),
     problems,
   };
 }
@@ -183,6 +199,7 @@ function databaseStatus(input: StatusInput, name: string, inFile: Database | nul
     maxmemory: leader?.facts?.maxmemory ?? inFile?.maxmemory ?? null,
     backup: backup === undefined ? null : { at: backup.at, age: ageOf(backup.at, now) },
     runbook: runbookOf(input, name, record),
+    maintenance: maintained(input, record),
     problems: broken === undefined ? databaseProblems(name, record, leader, follower) : [broken.problem],
   };
 }

@@ -7,12 +7,14 @@ import { FleetError, messageOf } from '../fleet/errors.js';
 import { withoutSecrets } from '../connections/redaction.js';
 
 const HEARTBEAT_EVERY_MS = 2_000;
+/** Of an activity whose worker must be missed soon: several beats within its timeout. */
+const BEATS_WITHIN_TIMEOUT = 3;
 
 /**
  * How long the SDK may hold heartbeats back. By default it would be 80 % of the heartbeat timeout: too close to it on
- * a busy machine, and too long for somebody who waits for an abort.
+ * a busy machine, and too long for somebody who waits for an abort. A watch is given up after 3 s.
  */
-export const HEARTBEAT_THROTTLE = '4s';
+export const HEARTBEAT_THROTTLE = '2s';
 
 /** For control workers and host agents. */
 export const activityInterceptors: ActivityInterceptorsFactory = (context) => ({
@@ -46,7 +48,9 @@ function heartbeatMeanwhile(context: Context): () => void {
     beat.call(context, given);
   };
   Object.defineProperty(context, 'heartbeat', { value: remembering, configurable: true });
-  const timer = setInterval(() => beat.call(context, details), HEARTBEAT_EVERY_MS);
+  const timeoutMs = context.info.heartbeatTimeoutMs ?? Infinity;
+  const everyMs = Math.min(HEARTBEAT_EVERY_MS, timeoutMs / BEATS_WITHIN_TIMEOUT);
+  const timer = setInterval(() => beat.call(context, details), everyMs);
   return () => clearInterval(timer);
 }
 

@@ -85,7 +85,7 @@ export async function runControlWorker(options: ControlWorkerOptions): Promise<v
         ...redisActivities({ credentials }),
         ...switchoverActivities({ ...known, credentials }),
         ...promotionActivities({ ...known, consul, credentials }),
-        ...watchActivities({ ...known, consul, credentials, temporal: client, log }),
+        ...watchActivities({ ...known, consul, credentials, temporal: client, log, signal }),
       };
       const worker = await Worker.create({
         connection,

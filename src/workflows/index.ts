@@ -3,3 +3,4 @@ export { bringUpFollower } from './bringUpFollower.js';
 export { promoteFollower } from './promoteFollower.js';
 export { provisionServer } from './provisionServer.js';
 export { switchover } from './switchover.js';
+export { watchServer } from './watchServer.js';

@@ -20,6 +20,8 @@ const well: StatusInput = {
     database: name,
     at: new Date(NOW - 1_200_000).toISOString(),
   })),
+  watches: fleet.servers.map(({ name }) => ({ server: name, at: new Date(NOW - 3_000).toISOString() })),
+  maintenance: [],
   runbooks: [],
   now: NOW,
 };
@@ -276,5 +278,40 @@ describe('the check', () => {
     );
     expect(findings({ runbooks: [runbook] })).toEqual(['failure: runbooks']);
     expect(findings({ runbooks: { unknown: 'Temporal is away.' } })).toEqual(['failure: runbooks']);
+  });
+});
+
+describe('watches and maintenance', () => {
+  test('a server that leads something and that nobody watches is not well, and the sentence has the command', () => {
+    const only = well.watches.filter(({ server }) => server !== 'redis-01');
+    expect(view({ watches: only }).problems).toEqual([
+      'Nobody watches the leaders of server redis-01, so none is promoted automatically; start the watch: redis-fleet apply',
+    ]);
+    expect(view({ watches: only }).servers.map(({ watched }) => watched)).toEqual([false, true]);
+    const checked = checkFleet({ ...well, gates: [], watches: only });
+    expect(checked).toMatchObject([{ severity: 'failure', check: 'watches' }]);
+  });
+
+  test('a watch that has fallen silent is named with its age', () => {
+    const watches = fleet.servers.map(({ name }) => ({
+      server: name,
+      at: new Date(NOW - 60_000).toISOString(),
+    }));
+    expect(view({ watches }).problems[0]).toMatch(/^The watch of server redis-01 has said nothing for 60 s/);
+  });
+
+  test('a server that leads nothing needs no watch', () => {
+    expect(view({ watches: [], records: [] }).problems.join()).not.toContain('watches');
+  });
+
+  test('maintenance is shown with every database that it covers, and makes nothing unwell', () => {
+    const since = new Date(NOW - 60_000).toISOString();
+    const host = { scope: 'host', name: 'redis-01-a', by: 'ana', reason: 'new memory', since } as const;
+    const seen = view({ maintenance: [host, { ...host, name: 'redis-01-b', until: since }] });
+    expect(seen.well).toBe(true);
+    expect(seen.maintenance).toEqual([host]);
+    expect(seen.databases[0]?.maintenance).toBe(
+      'host redis-01-a is in maintenance since 2026-11-22 11:59:00 UTC (ana: new memory)',
+    );
   });
 });

@@ -1,4 +1,7 @@
-/** `redis-fleet apply`: stores the fleet in Consul, then provisions the servers whose databases have no leader yet. */
+/**
+ * `redis-fleet apply`: stores the fleet in Consul, has every server watched, and provisions the servers whose databases
+ * have no leader yet.
+ */
 
 import type { Fleet } from '../../fleet/fleet.js';
 import { FleetError } from '../../fleet/errors.js';
@@ -10,6 +13,7 @@ import { withConsul, withTemporal } from '../connect.js';
 import { fleetOfFile, readKnownFleet } from '../fleetInput.js';
 import { outcomeJson, runAndFollow } from '../runAndFollow.js';
 import type { RunOutcome } from '../runAndFollow.js';
+import { awaitWatched, startWatches } from '../startWatches.js';
 import { isRefused, planJson, planOf } from './plan.js';
 import type { PlanOptions } from './plan.js';
 
@@ -43,13 +47,26 @@ export async function applyCommand(
     return planned;
   });
   if (isRefused(plan)) {
-    if (json) printJson(context, { plan: planJson(plan), stored: false, runbooks: [] });
+    if (json) printJson(context, { plan: planJson(plan), stored: false, runbooks: [], watches: [] });
     else context.err('Nothing was done: resolve what is marked ! first.\n');
     return NOT_WELL;
   }
+  const started = await startWatches(context, desired);
   const outcomes = await provision(context, desired, plan, { detach, quiet: json });
+  const watches = detach ? started : await awaitWatched(context, desired, started);
   if (json) {
-    printJson(context, { plan: planJson(plan), stored: plan.stores, runbooks: outcomes.map(outcomeJson) });
+    const runbooks = outcomes.map(outcomeJson);
+    printJson(context, { plan: planJson(plan), stored: plan.stores, runbooks, watches });
+  } else {
+    for (const { server, workflowId, wasRunning, watched } of watches) {
+      if (!wasRunning) printLine(context, `${workflowId} is started: it watches the leaders of ${server}.`);
+      if (watched === false) {
+        printLine(
+          context,
+          `Nobody watches ${server} yet: ${workflowId} waits for a worker (redis-fleet worker).`,
+        );
+      }
+    }
   }
   return outcomes.every(({ exitCode }) => exitCode === WELL) ? WELL : NOT_WELL;
 }
