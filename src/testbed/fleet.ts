@@ -36,6 +36,8 @@ export interface TestFleetOptions {
   readonly policy?: PromotionPolicy;
   /** In the words of the fleet file. Default `1s`. */
   readonly downAfter?: string;
+  /** In the words of the fleet file. Default `10m`. */
+  readonly notAgainWithin?: string;
   /** In the words of the fleet file. Default `5s`. */
   readonly leaseTtl?: string;
   /** Instead of loopback addresses. Its hosts' addresses are `hostAddress`. */
@@ -168,7 +170,7 @@ function fleetFile(
     ...servers,
     'databases:',
     ...databases.map(({ line }) => line),
-    `detection: { downAfter: ${options.downAfter ?? '1s'}, policy: ${options.policy ?? 'off'} }`,
+    `detection: { downAfter: ${options.downAfter ?? '1s'}, policy: ${options.policy ?? 'off'}, notAgainWithin: ${options.notAgainWithin ?? '10m'} }`,
     `leases: { ttl: ${options.leaseTtl ?? '5s'} }`,
     '',
   ].join('\n');

@@ -22,8 +22,8 @@ export interface Traffic {
   figures(window: Window): Promise<readonly StreamFigures[]>;
   /** Ends the writing; the figures stay as they are. */
   stop(): Promise<void>;
-  /** Whether one process has what the stream of this name was told to be written. @throws Unreachable */
-  verify(name: string, where: Address, login: Login): Promise<StreamVerification>;
+  /** Whether one process has what a stream (by its place in the list) was told to be written. @throws Unreachable */
+  verify(index: number, where: Address, login: Login): Promise<StreamVerification>;
   /** Ends the process. May be called again. */
   end(): void;
 }
@@ -46,8 +46,8 @@ export async function startTraffic(
     async stop() {
       await line.ask({ ask: 'stop' });
     },
-    verify: async (name, where, login) =>
-      (await line.ask({ ask: 'verify', name, where, login })) as StreamVerification,
+    verify: async (index, where, login) =>
+      (await line.ask({ ask: 'verify', index, where, login })) as StreamVerification,
     end: () => void child.kill('SIGKILL'),
   };
 }

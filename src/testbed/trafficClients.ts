@@ -1,9 +1,12 @@
 /** The clients of a traffic process: ioredis as an application has it, one for each way to find the leader. */
 
 import { Redis } from 'ioredis';
+import { connectFleet } from '../client/index.js';
+import { consulFromEnvironment } from '../connections/consul.js';
 import type { StreamOptions } from './trafficContract.js';
 
 const RETRY_MS = 10;
+const FOR_EVER_MS = 3_600_000;
 const CONNECT_TIMEOUT_MS = 1000;
 
 export function clientOf({ name, route, login }: StreamOptions): Redis {
@@ -45,6 +48,31 @@ export function clientOf({ name, route, login }: StreamOptions): Redis {
         disableClientInfo: true,
       });
     case 'fleet':
-      throw new Error('There is no client yet.');
+      return connectFleet({ fleet: route.fleet, consul: consulFromEnvironment(route.env) }).redis(name, {
+        ...who,
+        onInterrupted: 'retry',
+        maxWaitMs: FOR_EVER_MS,
+        disableClientInfo: true,
+      });
+    case 'trying': {
+      const [first, second] = route.both;
+      const client = new Redis({
+        host: first.address,
+        port: first.port,
+        ...who,
+        enableReadyCheck: false,
+        retryStrategy: () => {
+          const next = client.options.host === first.address ? second : first;
+          client.options.host = next.address;
+          client.options.port = next.port;
+          return 1;
+        },
+        reconnectOnError: (error) => (error.message.startsWith('READONLY') ? 2 : false),
+        disconnectTimeout: 1,
+        maxRetriesPerRequest: null,
+        disableClientInfo: true,
+      });
+      return client;
+    }
   }
 }

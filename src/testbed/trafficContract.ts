@@ -6,14 +6,16 @@ import type { Address, Login } from './clients.js';
 export type Route =
   /** Not at all: it stays with one process, and comes back to it whatever happens. */
   | ({ readonly by: 'address' } & Address)
-  /** As `redis-fleet`'s own client does. `env` points at the fleet. */
+  /** As an application of this project does: told by Consul. `env` points at it. */
   | { readonly by: 'fleet'; readonly fleet: string; readonly env: Readonly<Record<string, string>> }
+  /** By trying the other one of two: what follows the bare script, which tells nobody. */
+  | { readonly by: 'trying'; readonly both: readonly [Address, Address] }
   /** As ioredis does with Redis Sentinel. `subscribed`: told of a failover, and not only asking after a loss. */
   | { readonly by: 'sentinel'; readonly sentinels: readonly Address[]; readonly subscribed: boolean };
 
 /** One client, which writes all the time. */
 export interface StreamOptions {
-  /** Of the database, as the route knows it. One stream of a process for each. */
+  /** Of the database, as the route knows it. */
   readonly name: string;
   readonly route: Route;
   readonly login: Login;
@@ -63,7 +65,7 @@ export type TrafficQuestion =
   | { readonly ask: 'start'; readonly streams: readonly StreamOptions[] }
   | { readonly ask: 'figures'; readonly window: Window }
   | { readonly ask: 'stop' }
-  | { readonly ask: 'verify'; readonly name: string; readonly where: Address; readonly login: Login };
+  | { readonly ask: 'verify'; readonly index: number; readonly where: Address; readonly login: Login };
 
 export interface TrafficMessage {
   readonly id: number;

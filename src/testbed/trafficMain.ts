@@ -32,8 +32,9 @@ async function answerTo(question: TrafficQuestion): Promise<unknown> {
       await Promise.all(streams.map((stream) => stream.stop()));
       return null;
     case 'verify': {
-      const stream = streams.find(({ options }) => options.name === question.name);
-      if (stream === undefined) throw new FleetError('NotFound', `Nobody writes to ${question.name} here.`);
+      const stream = streams[question.index];
+      if (stream === undefined)
+        throw new FleetError('NotFound', `There is no stream ${question.index} here.`);
       return stream.verify(question.where, question.login);
     }
   }

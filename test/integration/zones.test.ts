@@ -94,7 +94,7 @@ describe.skipIf(why !== null)(`a fleet in ${suite}`, () => {
     await acknowledgesAfter(outside, now());
     await Promise.all([outside.stop(), inside.stop()]);
     for (const traffic of [outside, inside]) {
-      const { acknowledged, lost } = await traffic.verify('sessions-00', leader, fleet.application);
+      const { acknowledged, lost } = await traffic.verify(0, leader, fleet.application);
       expect(acknowledged).toBeGreaterThan(100);
       expect(lost).toBe(0);
     }
