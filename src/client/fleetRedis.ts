@@ -140,11 +140,11 @@ export class FleetRedis extends Redis {
       return command.promise;
     }
     this.#transactions.issued(command);
-    if (this.#open && this.stream.writable && !this.#closing) return this.#send(command, stream);
-    if (this.#closing && !this.#connected) {
+    if (this.#closing) {
       command.reject(new Error(CLOSED));
       return command.promise;
     }
+    if (this.#open && this.stream.writable) return this.#send(command, stream);
     if (this.options.commandTimeout !== undefined) command.setTimeout(this.options.commandTimeout);
     this.#room.add(command);
     if (this.status === 'wait') this.connect().catch(() => undefined);
@@ -260,6 +260,7 @@ export class FleetRedis extends Redis {
     const transaction = this.#transactions.of(command);
     if (transaction && !this.#resume(transaction, command)) return command.promise;
     this.#transactions.sent(command, this.#connection);
+    if (command.name.toLowerCase() === 'quit') this.#closing = true;
     return super.sendCommand(command, stream);
   }
 

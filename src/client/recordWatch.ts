@@ -54,12 +54,12 @@ export class RecordWatch {
   /** Why the record is what it is, for messages. */
   get state(): string {
     const { database } = this.#options;
-    if (this.#record === null) return this.#problem ?? `Consul has no record of ${database} (${this.#key})`;
+    if (this.#record === null) return this.#problem ?? `Consul has not said yet who leads ${database}`;
     const named =
       this.#record.epoch === 0
         ? 'it is being provisioned'
         : `the record names ${showEndpoint(this.#record.leader)} at epoch ${this.#record.epoch}`;
-    return this.#problem === null ? named : `${named}, as last seen, for ${this.#problem}`;
+    return this.#problem === null ? named : `${named}, as last seen: ${this.#problem}`;
   }
 
   /** Calls `listener` after every change. Returns what ends that. */
@@ -128,7 +128,7 @@ export class RecordWatch {
   #saw(entry: Entry | null): void {
     const { database, log } = this.#options;
     if (entry === null) {
-      this.#problem = `Consul has no record of ${database} any more (${this.#key})`;
+      this.#problem = `Consul has no record of ${database} (${this.#key})`;
       return;
     }
     this.#index = entry.modifyIndex;

@@ -52,6 +52,8 @@ export class WaitingRoom {
     const all = [...this.#returned, ...this.#fresh].map(({ command }) => command);
     this.#returned = [];
     this.#fresh = [];
+    if (this.#sweep) clearTimeout(this.#sweep);
+    this.#sweep = null;
     return all.filter(({ isSettled }) => !isSettled);
   }
 
