@@ -2,17 +2,17 @@
 
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { FleetError, messageOf } from '../../fleet/errors.js';
 import type { StoredObject } from '../../fleet/backup.js';
 import { asDiskError, errorCode, isMissing } from '../../host/diskErrors.js';
+import { filePieces, writePieces } from '../filePieces.js';
+import { syncDirectory } from '../../host/layout.js';
 import { checkKey } from './keys.js';
 import type { BackupStore, GetOptions, Pieces, Put, PutOptions } from './store.js';
 
 /** No key begins with a dot, so that none can be taken for one that is still being written. */
 const UNFINISHED = '.unfinished-';
-const READ_BYTES = 1024 ** 2;
 const KEPT = 'What was in the store before is as it was, and the half-made file was removed.';
 
 /** @param directory is made when something is first put there */
@@ -39,7 +39,7 @@ export function directoryStore(directory: string): BackupStore {
         const handle = await open(unfinished, 'wx', 0o600);
         let bytes: number;
         try {
-          bytes = await writeAll(handle, content, signal);
+          bytes = await writePieces(handle, content, signal);
           await handle.sync();
         } finally {
           await handle.close();
@@ -58,14 +58,7 @@ export function directoryStore(directory: string): BackupStore {
       try {
         const handle = await open(file, 'r');
         try {
-          const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
-          for (let at = from; ;) {
-            signal?.throwIfAborted();
-            const { bytesRead } = await handle.read(buffer, 0, buffer.length, at);
-            if (bytesRead === 0) return;
-            at += bytesRead;
-            yield buffer.subarray(0, bytesRead);
-          }
+          yield* filePieces(handle, from, signal);
         } finally {
           await handle.close();
         }
@@ -126,39 +119,6 @@ export function directoryStore(directory: string): BackupStore {
   };
 }
 
-/** The next piece is made while one is written: a copy of it is what is written. */
-async function writeAll(
-  handle: FileHandle,
-  content: Pieces,
-  signal: AbortSignal | undefined,
-): Promise<number> {
-  let bytes = 0;
-  let copy = Buffer.alloc(0);
-  let writing: Promise<void> = Promise.resolve();
-  try {
-    for await (const piece of content) {
-      signal?.throwIfAborted();
-      await writing;
-      if (copy.length < piece.length) copy = Buffer.allocUnsafeSlow(piece.length);
-      copy.set(piece);
-      writing = writePiece(handle, copy.subarray(0, piece.length));
-      // It is awaited in the next round; until then nobody else may be told.
-      writing.catch(() => undefined);
-      bytes += piece.length;
-    }
-  } finally {
-    await writing;
-  }
-  return bytes;
-}
-
-async function writePiece(handle: FileHandle, piece: Buffer): Promise<void> {
-  for (let at = 0; at < piece.length;) {
-    // A disk that fills up takes a part of it first.
-    at += (await handle.write(piece, at, piece.length - at, null)).bytesWritten;
-  }
-}
-
 async function makeDirectories(directory: string): Promise<void> {
   const first = await mkdir(directory, { recursive: true, mode: 0o700 });
   if (first === undefined) return;
@@ -166,15 +126,6 @@ async function makeDirectories(directory: string): Promise<void> {
   const made = path.relative(path.dirname(first), directory).split(path.sep);
   for (let at = 0; at < made.length; at++) {
     await syncDirectory(path.join(path.dirname(first), ...made.slice(0, at)));
-  }
-}
-
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 

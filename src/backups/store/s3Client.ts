@@ -2,10 +2,8 @@
 
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
-import type { S3Client } from '@aws-sdk/client-s3';
+import type * as Sdk from '@aws-sdk/client-s3';
 import type { StoreLocation } from '../../fleet/backupStoreUrl.js';
-
-export type S3Sdk = typeof import('@aws-sdk/client-s3');
 
 export interface S3Patience {
   /** Until a connection stands. */
@@ -22,8 +20,8 @@ export const DEFAULT_PATIENCE: S3Patience = { connectMs: 5_000, silenceMs: 30_00
 const MOST_SOCKETS = 8;
 
 export interface S3Bucket {
-  readonly sdk: S3Sdk;
-  readonly client: S3Client;
+  readonly sdk: typeof Sdk;
+  readonly client: Sdk.S3Client;
   readonly bucket: string;
   /** Ends in a slash, or is ''. */
   readonly prefix: string;

@@ -127,13 +127,12 @@ export function statusOf(error: unknown): number | null {
 
 function factsOf(error: unknown): { code: string; status: number | null; cause: string } {
   if (!(error instanceof Error)) return { code: '', status: null, cause: '' };
-  const fields: Partial<Record<string, unknown>> = { ...error };
-  const metadata = fields['$metadata'];
+  const metadata: unknown = Reflect.get(error, '$metadata');
   const status =
     typeof metadata === 'object' && metadata !== null && 'httpStatusCode' in metadata
       ? metadata.httpStatusCode
       : null;
-  const own = [fields['Code'], fields['code']].find((code) => typeof code === 'string');
+  const own: unknown = Reflect.get(error, 'Code') ?? Reflect.get(error, 'code');
   const name = ['Error', 'Unknown', 'UnknownError'].includes(error.name) ? '' : error.name;
   return {
     code: typeof own === 'string' && own !== '' ? own : name,

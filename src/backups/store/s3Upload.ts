@@ -65,8 +65,12 @@ export async function upload(
     completed.push({ PartNumber: number, ...(ETag === undefined ? {} : { ETag }) });
   };
 
+  const sending = new Set<Promise<void>>();
+  const failures: unknown[] = [];
+  const heedFailures = (): void => {
+    if (failures.length > 0) throw failures[0];
+  };
   try {
-    const sending = new Set<Promise<void>>();
     const buffers = new PartBuffers(partBytesFor(atMostBytes));
     for await (const part of inParts(content, buffers)) {
       signal?.throwIfAborted();
@@ -78,20 +82,24 @@ export async function upload(
       }
       begun ??= repeatable ? await findBegun(s3, key, signal) : null;
       begun ??= await begin(s3, key, signal);
-      const sent = send(part, begun).finally(() => {
-        sending.delete(sent);
-        buffers.giveBack(part.body);
-      });
-      sent.catch(() => undefined);
+      const sent = send(part, begun)
+        .catch((error: unknown) => void failures.push(error))
+        .finally(() => {
+          sending.delete(sent);
+          buffers.giveBack(part.body);
+        });
       sending.add(sent);
       if (sending.size >= PARTS_AT_ONCE) await Promise.race(sending);
+      heedFailures();
     }
     await Promise.all(sending);
+    heedFailures();
     if (begun === null) throw new Error('an upload without any part');
     const Parts = completed.toSorted((a, b) => (a.PartNumber ?? 0) - (b.PartNumber ?? 0));
     await complete(s3, key, begun.uploadId, Parts, bytes, signal);
     return { bytes, resumedBytes };
   } catch (error) {
+    await Promise.all(sending);
     // What is to be gone on with stays there; a sweep takes what nobody goes on with.
     if (begun !== null && !repeatable) await abandon(s3, s3.prefix + key, begun.uploadId);
     throw error;

@@ -1,0 +1,81 @@
+/** Encryption on our side, in the format of age: a backup can be read with the age program as well. */
+
+import { ReadableStream } from 'node:stream/web';
+import { Decrypter, Encrypter } from 'age-encryption';
+import { messageOf } from '../fleet/errors.js';
+import type { Identity, Recipient } from './keyring.js';
+import type { Pieces } from './store/store.js';
+
+/** The content is encrypted for none of the keys at hand. */
+export class NoKeyFits extends Error {}
+
+/** The content is not what was encrypted: it was changed or cut short, or is no file of age's. */
+export class NotDecryptable extends Error {}
+
+export async function* encrypted(content: Pieces, recipients: readonly Recipient[]): Pieces {
+  const encrypter = new Encrypter();
+  for (const { recipient } of recipients) encrypter.addRecipient(recipient);
+  yield* piecesOf(await encrypter.encrypt(streamOf(content)));
+}
+
+/** @throws NoKeyFits, NotDecryptable; what reading `content` throws goes through as it is */
+export async function* decrypted(content: Pieces, identities: readonly Identity[]): Pieces {
+  const decrypter = new Decrypter();
+  for (const { identity } of identities) decrypter.addIdentity(identity);
+  const failure: { of?: unknown } = {};
+  try {
+    yield* piecesOf(await decrypter.decrypt(streamOf(content, failure)));
+  } catch (error) {
+    if ('of' in failure) throw failure.of;
+    // The library has no types for its errors.
+    if (/no identity matched/i.test(messageOf(error)))
+      throw new NoKeyFits(messageOf(error), { cause: error });
+    throw new NotDecryptable(messageOf(error), { cause: error });
+  }
+}
+
+/** @param failure is given what `content` threw, which a web stream may wrap */
+function streamOf(content: Pieces, failure: { of?: unknown } = {}): ReadableStream<Uint8Array> {
+  const iterator = content[Symbol.asyncIterator]();
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        try {
+          const next = await iterator.next();
+          if (next.done === true) controller.close();
+          // A copy: a piece may be overwritten, and streams keep it for a while.
+          else controller.enqueue(Uint8Array.from(next.value));
+        } catch (error) {
+          failure.of = error;
+          throw error;
+        }
+      },
+      async cancel() {
+        await iterator.return?.();
+      },
+    },
+    // Pulled one by one: queues would hold more than is needed.
+    { highWaterMark: 0 },
+  );
+}
+
+const HANDED_ON_BYTES = 1024 ** 2;
+
+/** The library works in pieces of 64 KiB: gathered, so that what follows has fewer turns. */
+async function* piecesOf(stream: ReadableStream<Uint8Array>): Pieces {
+  const buffer = Buffer.allocUnsafeSlow(HANDED_ON_BYTES);
+  let filled = 0;
+  for await (const piece of stream) {
+    for (let at = 0; at < piece.length;) {
+      const taken = Math.min(buffer.length - filled, piece.length - at);
+      buffer.set(piece.subarray(at, at + taken), filled);
+      filled += taken;
+      at += taken;
+      if (filled === buffer.length) {
+        yield buffer;
+        filled = 0;
+      }
+    }
+  }
+  if (filled > 0) yield buffer.subarray(0, filled);
+}
