@@ -14,10 +14,11 @@ import { LEASE_MARGIN } from '../fleet/lease.js';
 import type { HostLease, ProcessPulse, Pulse, StoredLease } from '../fleet/lease.js';
 import type { Candidate, CandidateSeen, Fencing } from '../fleet/promotion.js';
 import { followersOf } from '../fleet/promotion.js';
-import type { DatabaseRecord } from '../fleet/record.js';
+import type { DatabaseRecord, Endpoint } from '../fleet/record.js';
 import type { LeaseStore } from '../records/leases.js';
 import { candidateSeen, quickLook } from './quickLook.js';
 import type { QuickLook } from './quickLook.js';
+import type { WarmConnections } from './warmConnections.js';
 
 export interface Seen {
   readonly verdict: LeaderVerdict;
@@ -47,8 +48,6 @@ export interface LeaderLooks {
 
 /** Of one question to a leader: a host that drops packets gives no answer at all. */
 const LEADER_TIMEOUT_MS = 200;
-/** A follower that does not answer cannot be promoted: it gets the time that a busy machine needs. */
-const FOLLOWER_TIMEOUT_MS = 1_000;
 const LOOK_AGAIN_MS = 60;
 /** An agent renews three times within its lease's time to live: one that has not in this share of it is late. */
 const LATE_SHARE = 0.5;
@@ -56,9 +55,12 @@ const LATE_SHARE = 0.5;
 export function leaderLooks({
   credentials,
   leases,
+  connections,
 }: {
   readonly credentials: Pick<Credentials, 'administrator'>;
   readonly leases: LeaseStore;
+  /** To followers: one of them is soon told to lead. */
+  readonly connections: WarmConnections;
 }): LeaderLooks {
   async function readLeases(hosts: Iterable<string>): Promise<ReadonlyMap<string, StoredLease | null>> {
     const read = async (host: string): Promise<[string, StoredLease | null]> => [host, await leaseOf(host)];
@@ -81,13 +83,19 @@ export function leaderLooks({
     const endpoints = followersOf(record);
     const [leader, ...looks] = await Promise.all([
       quickLook(record.leader, credentials, LEADER_TIMEOUT_MS),
-      ...endpoints.map((endpoint) => quickLook(endpoint, credentials, FOLLOWER_TIMEOUT_MS)),
+      ...endpoints.map(lookAtFollower),
     ]);
     const followers = endpoints.flatMap((endpoint, at): Candidate[] => {
       const look = looks[at];
       return look === undefined ? [] : [{ endpoint, seen: candidateSeen(look) }];
     });
     return { leader, followers, link: linkOf(looks[0], record) };
+  }
+
+  async function lookAtFollower(endpoint: Endpoint): Promise<QuickLook> {
+    const { look, keep } = await connections.look(endpoint);
+    keep();
+    return look;
   }
 
   return {

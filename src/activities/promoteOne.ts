@@ -2,7 +2,6 @@
 
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Credentials } from '../connections/credentials.js';
 import { describeRedisError } from '../connections/redis.js';
 import type { Redis } from '../connections/redis.js';
 import { FleetError, messageOf } from '../fleet/errors.js';
@@ -23,12 +22,13 @@ import type { Author, Change } from '../fleet/recordChanges.js';
 import type { RecordStore } from '../records/databases.js';
 import { takeTheLead } from './leading.js';
 import type { FencedCase } from './promotionContract.js';
-import { candidateSeen, lookAgain, openLook } from './quickLook.js';
+import { candidateSeen, lookAgain } from './quickLook.js';
 import { changeRecord, listedFirst } from './records.js';
+import type { WarmConnections } from './warmConnections.js';
 
 export interface PromotionMeans {
   readonly records: RecordStore;
-  readonly credentials: Credentials;
+  readonly connections: WarmConnections;
   readonly author: Author;
   /** Bytes. */
   readonly lagLimit: number;
@@ -36,8 +36,8 @@ export interface PromotionMeans {
   readonly fencedAfterMs: number;
 }
 
-/** Who may be promoted answers at once; a busy machine gets time. */
-const CANDIDATE_TIMEOUT_MS = 1_500;
+/** Of one more look, for messages. */
+const CANDIDATE_TIMEOUT_MS = 1_000;
 /** What a dead leader had sent arrives before its end does: within this time, or its follower reads slowly. */
 const LINK_ENDS_WITHIN_MS = 300;
 const LOOK_AGAIN_MS = 10;
@@ -65,7 +65,9 @@ export async function promoteOne(
   const lost = notOwned(record, means.author);
   if (lost) return refused(lost.why);
   if (record.epoch !== epoch) {
-    return refused(`The record of ${database} changed meanwhile (to epoch ${record.epoch}), and was left as it is.`);
+    return refused(
+      `The record of ${database} changed meanwhile (to epoch ${record.epoch}), and was left as it is.`,
+    );
   }
   const candidates = await open([...followersOf(record), ...(lossAllowed ? [leader] : [])], means);
   try {
@@ -85,10 +87,12 @@ export async function promoteOne(
     if (chosen === undefined) return refused(`${choice.to.host} was chosen, and nobody looked at it.`);
     await lead(chosen);
     const follower = nextFollower(choice.to, followers);
-    const change = ({ record: before }: StoredRecord): Change =>
-      sameEndpoint(choice.to, leader)
-        ? leadAgain(before, { epoch }, means.author)
-        : changeLeader(before, { epoch, leader: choice.to, follower, unplanned: true }, means.author);
+    const change = ({ record: before }: StoredRecord): Change => {
+      const author = { ...means.author, at: new Date().toISOString() };
+      return sameEndpoint(choice.to, leader)
+        ? leadAgain(before, { epoch }, author)
+        : changeLeader(before, { epoch, leader: choice.to, follower, unplanned: true }, author);
+    };
     const after = await orLetGo(chosen, () =>
       changeRecord(means.records, database, listedFirst(means.records, stored), change),
     );
@@ -126,10 +130,10 @@ async function orLetGo<T>({ redis }: OpenCandidate, set: () => Promise<T>): Prom
   }
 }
 
-function open(endpoints: readonly Endpoint[], { credentials }: PromotionMeans): Promise<OpenCandidate[]> {
+function open(endpoints: readonly Endpoint[], { connections }: PromotionMeans): Promise<OpenCandidate[]> {
   return Promise.all(
     endpoints.map(async (endpoint) => {
-      const { look, redis, close } = await openLook(endpoint, credentials, CANDIDATE_TIMEOUT_MS);
+      const { look, redis, close } = await connections.look(endpoint);
       return { endpoint, redis, close, seen: candidateSeen(look) };
     }),
   );

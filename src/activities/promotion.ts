@@ -27,6 +27,7 @@ import type { ClaimedForPromotion, PromotionActivities } from './promotionContra
 import { promotionFenceActivities } from './promotionFence.js';
 import { promotionTidyActivities } from './promotionTidy.js';
 import { changeRecord, listedFirst } from './records.js';
+import { warmConnections } from './warmConnections.js';
 
 export interface PromotionDependencies {
   readonly fleetName: string;
@@ -40,7 +41,8 @@ export interface PromotionDependencies {
 
 export function promotionActivities(dependencies: PromotionDependencies): PromotionActivities {
   const { fleetName, records, fleet, credentials, askOwnerState } = dependencies;
-  const looks = leaderLooks(dependencies);
+  const connections = warmConnections(credentials);
+  const looks = leaderLooks({ ...dependencies, connections });
 
   async function appliedFleet(): Promise<Fleet> {
     const stored = await fleet.read();
@@ -139,7 +141,7 @@ export function promotionActivities(dependencies: PromotionDependencies): Promot
       const [{ detection, leases }, { records: all }] = await Promise.all([appliedFleet(), records.list()]);
       const means = {
         records,
-        credentials,
+        connections,
         author,
         lagLimit: detection.lagLimit,
         fencedAfterMs: fencedAfterLosingFollower({ ttl: leases.ttl, downAfter: detection.downAfter }),

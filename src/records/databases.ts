@@ -5,7 +5,8 @@ import { FleetError } from '../fleet/errors.js';
 import { consulKeys } from '../fleet/names.js';
 import type { DatabaseRecord, StoredRecord } from '../fleet/record.js';
 import { parseRecord } from '../fleet/recordFormat.js';
-import { ABSENT, compareAndDelete, compareAndSet, listEntries, readEntry, watchPrefix } from './kv.js';
+import { coalescedCompareAndSet } from './coalesced.js';
+import { ABSENT, compareAndDelete, listEntries, readEntry, watchPrefix } from './kv.js';
 import type { Entry } from './kv.js';
 
 /** All records of a fleet. One that was edited into nonsense does not hide the others. */
@@ -34,6 +35,7 @@ export { ABSENT };
 
 export function recordStore(consul: FleetConsul, fleet: string): RecordStore {
   const keys = consulKeys(fleet);
+  const write = coalescedCompareAndSet(consul);
   return {
     async list() {
       return toList(await listEntries(consul, keys.databases), keys.databases);
@@ -43,7 +45,7 @@ export function recordStore(consul: FleetConsul, fleet: string): RecordStore {
       return entry === null ? null : toStored(entry, database);
     },
     async compareAndSet(record, expectedIndex) {
-      return await compareAndSet(consul, keys.database(record.database), record, expectedIndex);
+      return await write(keys.database(record.database), record, expectedIndex);
     },
     async compareAndDelete(database, expectedIndex) {
       return await compareAndDelete(consul, keys.database(database), expectedIndex);

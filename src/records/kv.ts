@@ -87,13 +87,13 @@ export async function compareAndSetAgain(
 }
 
 /** A transaction that was rolled back since the key had changed. */
-function isStale(error: unknown): boolean {
+export function isStale(error: unknown): boolean {
   if (pick(error, 'response', 'statusCode') !== 409) return false;
   const body = pick(error, 'response', 'body');
   return /index is stale|key exists/.test(typeof body === 'string' ? body : JSON.stringify(body));
 }
 
-function pick(value: unknown, ...way: readonly (string | number)[]): unknown {
+export function pick(value: unknown, ...way: readonly (string | number)[]): unknown {
   return way.reduce<unknown>(
     (at, step) => (typeof at === 'object' && at !== null ? (Reflect.get(at, step) as unknown) : undefined),
     value,
