@@ -18,7 +18,7 @@ import type { Author } from '../fleet/recordChanges.js';
 import { handOverStart, type SwitchoverVerdict } from '../fleet/switchover.js';
 import type { RecordStore } from '../records/databases.js';
 import { Late, offsetIn, openSide, together, within, type Side } from './handOverSides.js';
-import { mustOwn, recordNewLeader } from './handOverRecord.js';
+import { holdRecord, mustOwn, recordNewLeader } from './handOverRecord.js';
 import { leads, takeTheLead } from './leading.js';
 import type { HandedOver } from './switchoverContract.js';
 
@@ -185,7 +185,7 @@ class Attempt {
   private async finish(stored: StoredRecord, began: number | null): Promise<HandedOver> {
     const { database, from, to } = this.order;
     try {
-      const record = await recordNewLeader(this.order, stored);
+      const record = await recordNewLeader(this.order, stored, () => this.newOneLeads());
       const pausedMs = began === null ? null : performance.now() - began;
       return { database, record, from, to, pausedMs };
     } finally {
@@ -226,6 +226,10 @@ class Attempt {
     );
   }
 
+  private async newOneLeads(): Promise<boolean> {
+    return leads(await within(SILENT_AFTER_MS, this.next.redis.role()).catch(() => null));
+  }
+
   /** Gives writes back to the old leader. @throws always */
   private async undo(why: string): Promise<never> {
     const { order, old } = this;
@@ -233,7 +237,7 @@ class Attempt {
     try {
       if (this.demoting) {
         // Nobody else may have promoted another one meanwhile.
-        await within(CONSUL_SAYS_WITHIN_MS, mustOwn(order));
+        await within(CONSUL_SAYS_WITHIN_MS, holdRecord(order));
         const [, , role] = await together(
           old.redis,
           ['REPLICAOF', 'NO', 'ONE'],

@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FleetError } from '../fleet/errors.js';
 import { sameEndpoint, showEndpoint, type DatabaseRecord, type StoredRecord } from '../fleet/record.js';
+import { ABSENT } from '../records/databases.js';
 import { changeLeader, claim, notOwned, type Change } from '../fleet/recordChanges.js';
 import type { HandOver } from './handOver.js';
 
@@ -39,28 +40,64 @@ export async function mustOwn(part: RecordPart): Promise<StoredRecord> {
 }
 
 /**
- * Epoch + 1, with the new leader. It leads already, so this is tried until it is known what the record says.
+ * The same, proved by a write: a change of the record that another attempt has on its way comes to nothing.
  * @throws OwnershipLost, RecordChanged, Unreachable
  */
-export async function recordNewLeader(part: RecordPart, known: StoredRecord): Promise<DatabaseRecord> {
+export async function holdRecord(part: RecordPart): Promise<void> {
+  const { record, modifyIndex } = await mustOwn(part);
+  if (record.epoch === part.epoch && (await part.records.compareAndSet(record, modifyIndex))) return;
+  throw new FleetError(
+    'Unreachable',
+    `The record of database ${part.database} changed in this moment. It is looked at again.`,
+  );
+}
+
+/**
+ * Epoch + 1, with the new leader, tried until it is known what the record says.
+ * @param stillLeads looked at again before every further try; false: another attempt, or its death, came between
+ * @throws OwnershipLost, RecordChanged, Unreachable
+ */
+export async function recordNewLeader(
+  part: RecordPart,
+  known: StoredRecord,
+  stillLeads: () => Promise<boolean>,
+): Promise<DatabaseRecord> {
   const { database, records, to } = part;
   const giveUpAt = performance.now() + TRY_FOR_MS;
   let stored: StoredRecord | null = known;
   for (;;) {
     try {
-      stored ??= await records.read(database);
       const change = next(part, stored);
       if ('refused' in change) {
         throw new FleetError(change.refused, `${change.why} ${showEndpoint(to)} leads already.`);
       }
       if (!change.changed) return change.record;
-      if (await records.compareAndSet(change.record, stored?.modifyIndex ?? 0)) return change.record;
+      if (await records.compareAndSet(change.record, stored?.modifyIndex ?? ABSENT)) return change.record;
     } catch (error) {
-      // It may have been written all the same: the next read tells.
+      // It may have been written all the same: the next look at the record tells.
       if (!(error instanceof FleetError) || !error.retryable || performance.now() > giveUpAt) throw error;
       await sleep(TRY_EVERY_MS);
     }
-    stored = null;
+    if (!(await stillLeads())) {
+      throw new FleetError(
+        'Unreachable',
+        `The record of database ${database} does not say yet that ${showEndpoint(to)} leads, and that one does not answer any more. Both are looked at again.`,
+      );
+    }
+    stored = await readAgain(part, stored);
+  }
+}
+
+/** Where Consul does not answer, what was known: its index decides. */
+async function readAgain(
+  { database, records }: RecordPart,
+  known: StoredRecord | null,
+): Promise<StoredRecord | null> {
+  try {
+    return await records.read(database);
+  } catch (error) {
+    if (error instanceof FleetError && error.retryable) return known;
+    throw error;
   }
 }
 
