@@ -106,7 +106,7 @@ export class FleetRedis extends Redis {
   }
 
   override async connect(callback?: Parameters<Redis['connect']>[0]): Promise<void> {
-    this.#closing = false;
+    if (this.status === 'wait' || this.status === 'end') this.#closing = false;
     await super.connect(callback);
   }
 

@@ -10,6 +10,7 @@ import { reportStore } from '../records/reports.js';
 import type { RedisProcesses } from './processes.js';
 import { catalogChanges } from './registrations.js';
 import type { KnownRecords } from './knownRecords.js';
+import { roleKeeping } from './roleKeeping.js';
 import { hostMemory } from './hostMemory.js';
 import { readDiskAvailable } from './resources.js';
 import type { HostSettings } from './settings.js';
@@ -47,6 +48,12 @@ export function hostReporting(dependencies: ReportingDependencies): Reporting {
   const trouble = sayOnce(log);
   const reports = reportStore(consul, fleet);
   const change = waking();
+  const roles = roleKeeping({
+    fleet,
+    host,
+    consul,
+    onProblem: (problem) => trouble.begins('consul', problem),
+  });
   const wake = (): void => change.wake();
 
   async function look(): Promise<readonly HostProcess[]> {
@@ -67,6 +74,8 @@ export function hostReporting(dependencies: ReportingDependencies): Reporting {
   }
 
   async function keepCatalog(found: readonly HostProcess[]): Promise<void> {
+    // First: registered before the old leader is not one any more, the new one would be the second.
+    await roles.settled();
     const records = dependencies.records.list();
     // Until the records were seen once, nothing is known to be wrong.
     if (records === null) return;
@@ -136,6 +145,7 @@ export function hostReporting(dependencies: ReportingDependencies): Reporting {
   }
 
   function onRecords(list: RecordList): void {
+    roles.follow(list);
     for (const { database, problem } of list.invalid) trouble.begins(`record ${database}`, problem.message);
     for (const { record } of list.records)
       trouble.ends(`record ${record.database}`, 'Its record is readable again.');

@@ -76,9 +76,11 @@ export async function removeOtherLeaders(
   const answer: unknown = await consul.call(`list who leads ${database}`, (client) =>
     client.catalog.service.nodes({ service: database, tag: 'leader' }),
   );
-  const others = (Array.isArray(answer) ? answer : []).flatMap(toCatalogEntry).filter(
-    (entry) => entry.fleet === fleet && !(entry.address === leader.address && entry.port === leader.port),
-  );
+  const others = (Array.isArray(answer) ? answer : [])
+    .flatMap(toCatalogEntry)
+    .filter(
+      (entry) => entry.fleet === fleet && !(entry.address === leader.address && entry.port === leader.port),
+    );
   if (others.length === 0) return 0;
   // The local agent would bring back what only the catalog forgot.
   const local: unknown = await consul.call('list its services', (client) => client.agent.service.list());
@@ -109,7 +111,8 @@ function toCatalogEntry(entry: unknown): readonly CatalogEntry[] {
   return [{ fleet, node, id, address, port }];
 }
 
-const MANAGER = 'redis-fleet';
+/** Entries of others are left alone. */
+export const MANAGER = 'redis-fleet';
 
 /** One Consul agent may serve several hosts (in development it does). */
 function serviceId(fleet: string, database: string, host: string): string {

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { connectFleet, OutcomeUnknown, TransactionLost } from '../../src/client/index.js';
@@ -264,9 +265,11 @@ describe('an ordinary ioredis client', () => {
   test('quit waits for answers; nothing is accepted afterwards, until it connects again', async () => {
     const redis = client();
     const value = redis.set('k', 'v');
+    const ended = once(redis, 'end');
     expect(await redis.quit()).toBe('OK');
     expect(await value).toBe('OK');
     expect(String(await settled(redis.get('k')))).toContain('Connection is closed');
+    await ended;
     await redis.connect();
     expect(await redis.get('k')).toBe('v');
     await switchOver(stage, stage.a, stage.b);

@@ -1,0 +1,73 @@
+/** As soon as a record names another leader, the catalog does, too: before anything slower is looked at. */
+
+import type { FleetConsul } from '../connections/consul.js';
+import { messageOf } from '../fleet/errors.js';
+import type { DatabaseRecord, Endpoint } from '../fleet/record.js';
+import type { RecordList } from '../records/databases.js';
+import { settleRoles } from '../records/serviceRoles.js';
+
+export interface RoleKeeping {
+  /** Told of every change of the records. */
+  follow(list: RecordList): void;
+  /** Returns when the catalog says what the records said so far, or cannot be told now; that is tried again here. */
+  settled(): Promise<void>;
+}
+
+export interface RoleKeepingOptions {
+  readonly fleet: string;
+  readonly host: string;
+  readonly consul: FleetConsul;
+  readonly onProblem: (problem: string) => void;
+}
+
+export function roleKeeping({ fleet, host, consul, onProblem }: RoleKeepingOptions): RoleKeeping {
+  /** As last seen, by database. null: nothing was seen yet, and what is registered is corrected in its own time. */
+  let seen: ReadonlyMap<string, DatabaseRecord> | null = null;
+  const due = new Map<string, DatabaseRecord>();
+  let work: Promise<void> = Promise.resolve();
+
+  async function settle(): Promise<void> {
+    await Promise.all(
+      [...due.values()].map(async (record) => {
+        try {
+          await settleRoles(consul, { fleet, record });
+          if (due.get(record.database) === record) due.delete(record.database);
+        } catch (error) {
+          onProblem(messageOf(error));
+        }
+      }),
+    );
+  }
+
+  function begin(): Promise<void> {
+    work = work.then(settle);
+    return work;
+  }
+
+  return {
+    follow({ records }) {
+      const before = seen;
+      seen = new Map(records.map(({ record }) => [record.database, record]));
+      if (before === null) return;
+      for (const { record } of records) {
+        const old = before.get(record.database);
+        // The hosts concerned see to it, each: one of them may be dead.
+        const concerned = [record, ...(old ? [old] : [])].some((one) => isOn(one, host));
+        if (concerned && record.epoch > 0 && record.epoch !== old?.epoch) due.set(record.database, record);
+      }
+      if (due.size > 0) void begin();
+    },
+    async settled() {
+      await (due.size > 0 ? begin() : work);
+    },
+  };
+}
+
+function isOn(record: DatabaseRecord, host: string): boolean {
+  const all: readonly (Endpoint | null)[] = [
+    record.leader,
+    record.follower,
+    ...(record.extraFollowers ?? []),
+  ];
+  return all.some((endpoint) => endpoint?.host === host);
+}
