@@ -88,13 +88,16 @@ export interface LeaseTimes {
   readonly obeyWithin: number;
 }
 
+/** An acknowledgement may take a few dozen milliseconds on a busy host: no `downAfter` makes us more nervous than this. */
+const LEAST_PATIENCE = 500;
+
 /**
- * A lease that is not renewed is fenced for good after `fenceFrom + obeyWithin` (95 % of the time to live), and a
- * leader that lives on its follower's acknowledgements after `proofHolds + obeyWithin` (half of `downAfter`, or of the
- * time to live where that is less), counted from the last moment at which the follower followed it.
+ * Without a renewal, and without an acknowledgement, a leader takes no writes after `fenceFrom + obeyWithin`: at most
+ * 95 % of the time to live. One that lives on its follower's acknowledgements takes none `proofHolds + obeyWithin` after
+ * the follower was lost: half of `downAfter`, or of the time to live where that is less.
  */
 export function leaseTimes({ ttl, downAfter }: LeaseSettings): LeaseTimes {
-  const patience = Math.min(ttl, downAfter);
+  const patience = Math.max(LEAST_PATIENCE, Math.min(ttl, downAfter));
   return {
     renewEvery: ttl / 3,
     proveFrom: ttl / 2,

@@ -3,11 +3,15 @@
 import type { FleetConsul } from '../connections/consul.js';
 import type { Log } from '../connections/log.js';
 import type { LeaseSettings } from '../fleet/lease.js';
+import { recordStore } from '../records/databases.js';
 import { fleetStore } from '../records/fleet.js';
 import { leaseStore } from '../records/leases.js';
 import { knownRecords } from './knownRecords.js';
 import { leaseClock } from './leaseClock.js';
+import { leaderGuard } from './leaderGuard.js';
 import { leaseKeeping } from './leaseKeeping.js';
+import { fence } from './fence.js';
+import { killNow } from './stop.js';
 import type { RedisProcesses } from './processes.js';
 import { stillRuns } from './procfs.js';
 import { pulses as hostPulses } from './pulse.js';
@@ -42,7 +46,10 @@ export function hostDuties(duties: HostDuties): Reporting {
     downAfter: () => leases.downAfter,
     own: watch,
     stillRuns: (database, pid) => stillRuns(pid, processes.files(database)),
-    onChange: () => keeping.publish(),
+    onChange: () => {
+      keeping.publish();
+      guard.wake();
+    },
   });
   const reporting = hostReporting({
     fleet,
@@ -60,20 +67,39 @@ export function hostDuties(duties: HostDuties): Reporting {
     records,
     pulses,
     settings: () => leases,
-    fenced: () => null,
+    fenced: (database) => guard.fenced(database),
     clock,
     log,
-    onHeld: () => undefined,
+    onHeld: () => guard.wake(),
   });
-  records.onChange(({ records: all }) =>
+  const startedAt = clock();
+  const readRecord = recordStore(consul, fleet);
+  const guard = leaderGuard({
+    host,
+    credentials: settings.credentials,
+    // A longer time to live counts from the first renewal that grants it.
+    settings: () => ({ ...leases, ttl: Math.min(leases.ttl, keeping.held()?.ttl ?? leases.ttl) }),
+    lease: () => keeping.held() ?? { term: 0, sentAt: startedAt },
+    pulses,
+    record: (database) => records.of(database),
+    readRecord: async (database) => (await readRecord.read(database))?.record ?? null,
+    watch,
+    kill: (database, pid) => killNow(pid, processes.files(database)),
+    depose: ({ database, endpoint }, obeyWithinMs) =>
+      fence({ settings, processes, database, endpoint, obeyWithinMs }),
+    clock,
+    log,
+  });
+  records.onChange(({ records: all }) => {
+    guard.recordsChanged();
     pulses.watchLeaders(
       all.flatMap(({ record: { database, epoch, leader, follower, extraFollowers = [] } }) =>
         epoch > 0 && leader.host !== host && [follower, ...extraFollowers].some((one) => one?.host === host)
           ? [{ database, endpoint: leader }]
           : [],
       ),
-    ),
-  );
+    );
+  });
 
   async function askForEver(signal: AbortSignal): Promise<void> {
     const round = waking();
@@ -94,6 +120,7 @@ export function hostDuties(duties: HostDuties): Reporting {
           }, signal),
           reporting.run(signal),
           keeping.run(signal),
+          guard.run(signal),
           askForEver(signal),
         ]);
       } finally {

@@ -8,7 +8,7 @@ import { recordStore, type RecordList } from '../records/databases.js';
 export interface KnownRecords {
   /** null: never seen. What was seen last stays, whatever becomes of Consul. */
   list(): RecordList | null;
-  /** null: no readable record, or none was ever seen. */
+  /** As it last was readable. null: there is none, or none was ever seen. */
   of(database: string): DatabaseRecord | null;
   onChange(listener: (list: RecordList) => void): void;
   onProblem(listener: (problem: FleetError) => void): void;
@@ -30,7 +30,10 @@ export function knownRecords(consul: FleetConsul, fleet: string): KnownRecords {
       await recordStore(consul, fleet).watch(
         (list) => {
           known = list;
-          byDatabase = new Map(list.records.map(({ record }) => [record.database, record]));
+          // One that was edited into nonsense: what it said before holds.
+          const unreadable = list.invalid.flatMap(({ database }) => byDatabase.get(database) ?? []);
+          const readable = list.records.map(({ record }) => record);
+          byDatabase = new Map([...unreadable, ...readable].map((record) => [record.database, record]));
           changed.forEach((tell) => tell(list));
         },
         signal,

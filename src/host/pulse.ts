@@ -36,6 +36,8 @@ export interface Pulses {
   ask(): void;
   /** What `min-replicas-to-write` was just set to. */
   noteMinReplicas(database: string, value: number): void;
+  /** Asks a process of this host now, and returns when it has answered, or did not. */
+  refresh(database: string): Promise<void>;
   close(): void;
 }
 
@@ -58,7 +60,9 @@ interface Watched {
   strange: boolean;
   askedAt: number | null;
   answeredAt: number | null;
-  asking: boolean;
+  asking: Promise<void> | null;
+  /** Grows when `min-replicas-to-write` is set: an answer from before that is old. */
+  settings: number;
 }
 
 export function pulses(dependencies: PulseDependencies): Pulses & { ended(database: string): void } {
@@ -87,12 +91,15 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
     return true;
   }
 
-  async function ask(watched: Watched): Promise<void> {
-    if (watched.asking) return;
+  function ask(watched: Watched): Promise<void> {
+    if (own.get(watched.sight.database) === watched && watched.sight.pid === null) return Promise.resolve();
+    watched.asking ??= question(watched).finally(() => (watched.asking = null));
+    return watched.asking;
+  }
+
+  async function question(watched: Watched): Promise<void> {
     const { sight, watch } = watched;
     const mine = own.get(sight.database) === watched;
-    if (mine && sight.pid === null) return;
-    watched.asking = true;
     watched.askedAt ??= clock();
     const soon = mine ? setTimeout(() => lookWhetherGone(watched), LOOK_AFTER_MS) : undefined;
     const late = setTimeout(() => setImmediate(() => silentIfLate(watched)), dueIn(watched));
@@ -109,7 +116,6 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
     } finally {
       clearTimeout(soon);
       clearTimeout(late);
-      watched.asking = false;
     }
   }
 
@@ -134,12 +140,14 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
   }
 
   async function readOwn(watched: Watched, watch: ProcessWatch): Promise<Partial<Sight>> {
-    const redis = await watch.connection(watched.sight);
+    const { sight } = watched;
+    const redis = await watch.connection(sight);
     if (!watched.strange) {
       const replication = parseReplication(await redis.info('replication'));
-      watched.strange = replication.link?.up === false;
+      watched.strange = isStrange(sight, replication);
       return { replication, pulse: 'up' };
     }
+    const { settings } = watched;
     const [info, minReplicas] = await Promise.all([
       redis.info('server', 'persistence', 'replication'),
       redis.config('GET', 'min-replicas-to-write').catch(() => null),
@@ -151,7 +159,9 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
       replication,
       runId,
       pulse: loading ? 'loading' : 'up',
-      ...(Array.isArray(minReplicas) ? { minReplicas: Number(minReplicas[1]) } : {}),
+      ...(Array.isArray(minReplicas) && settings === watched.settings
+        ? { minReplicas: Number(minReplicas[1]) }
+        : {}),
     };
   }
 
@@ -198,7 +208,8 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
         strange: true,
         askedAt: null,
         answeredAt: null,
-        asking: false,
+        asking: null,
+        settings: 0,
       };
       all.set(database, watched);
       onChange();
@@ -234,7 +245,16 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
     },
     noteMinReplicas(database, value) {
       const watched = own.get(database);
-      if (watched !== undefined) see(watched, { minReplicas: value });
+      if (watched === undefined) return;
+      watched.settings++;
+      see(watched, { minReplicas: value });
+    },
+    async refresh(database) {
+      const watched = own.get(database);
+      if (watched === undefined) return;
+      // The answer that is under way may be older.
+      await watched.asking;
+      await ask(watched);
     },
     close() {
       own.clear();
@@ -242,6 +262,11 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
       leaderWatch.close();
     },
   };
+}
+
+/** Others set what keeps a process from taking writes, too: whoever promotes it, for one. */
+function isStrange({ minReplicas, replication: before }: Sight, now: ReplicationFacts): boolean {
+  return now.link?.up === false || minReplicas !== 0 || before?.role !== now.role;
 }
 
 function isSame(sight: Sight, peer: Peer): boolean {

@@ -128,6 +128,12 @@ async function askToShutDown(
   }
 }
 
+/** SIGKILL, without asking, to that very process. False: it still exists after all that time. */
+export async function killNow(pid: number, files: ProcessFiles): Promise<boolean> {
+  send(pid, files, 'SIGKILL');
+  return isGone(pid, files, SIGKILL_DEADLINE_MS, undefined);
+}
+
 /** False when there is nobody to send it to: the pid is another's by now. */
 function send(pid: number, files: ProcessFiles, signal: NodeJS.Signals): boolean {
   if (!stillRuns(pid, files)) return true;

@@ -1,0 +1,280 @@
+/** Sees to it that no leader of this host serves without a right to: fences it, and lets it serve again. */
+
+import type { Credentials } from '../connections/credentials.js';
+import type { Log } from '../connections/log.js';
+import type { Redis } from '../connections/redis.js';
+import { messageOf } from '../fleet/errors.js';
+import { leaseTimes, type LeaseSettings } from '../fleet/lease.js';
+import {
+  mayLead,
+  nextMove,
+  standingOf,
+  witnessesOf,
+  type LeadingProcess,
+  type Move,
+  type OwnLease,
+} from '../fleet/leaseKeeping.js';
+import { showEndpoint, type DatabaseRecord } from '../fleet/record.js';
+import type { Clock } from './leaseClock.js';
+import { isAcknowledged } from './proof.js';
+import type { Pulses, Sight } from './pulse.js';
+import { waking } from './waking.js';
+import { processWatch, type ProcessWatch } from './watching.js';
+
+/** `min-replicas-to-write` of a leader that takes no writes: nobody has so many followers. */
+const FENCED = 99;
+/** While the lease is overdue, and nobody knows yet whether it is serious. */
+const ALERT_MS = 10;
+/** The record is changed already, and there is time to obey: a process that was not killed is a follower sooner. */
+const DEPOSED_WITHIN_MS = 500;
+const CALM_MS = 100;
+
+export interface LeaderGuard {
+  /** Why a process takes no writes by our doing; null: it is not fenced. */
+  fenced(database: string): string | null;
+  /** Something changed: look now. */
+  wake(): void;
+  /** The records changed: what was read before is old. */
+  recordsChanged(): void;
+  run(signal: AbortSignal): Promise<void>;
+}
+
+export interface LeaderGuardDependencies {
+  readonly host: string;
+  readonly credentials: Credentials;
+  readonly settings: () => LeaseSettings;
+  readonly lease: () => OwnLease;
+  readonly pulses: Pulses;
+  /** As last seen. */
+  readonly record: (database: string) => DatabaseRecord | null;
+  /** Never stale. @throws FleetError */
+  readonly readRecord: (database: string) => Promise<DatabaseRecord | null>;
+  /** Own processes: the connections of the pulse. */
+  readonly watch: ProcessWatch;
+  /** SIGKILL to that very process. */
+  readonly kill: (database: string, pid: number) => Promise<boolean>;
+  /** Makes it follow nobody, for good, or kills it. */
+  readonly depose: (sight: Sight, obeyWithinMs: number) => Promise<'gone' | 'demoted' | 'killed'>;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+interface Guarded {
+  provenAt: number | null;
+  asked: { at: number; pending: boolean } | null;
+  consulted: { at: number; term: number; mayLead: boolean } | null;
+  closingSince: number | null;
+  /** Why, for people. */
+  reason: string | null;
+  busy: boolean;
+  killed: boolean;
+}
+
+export function leaderGuard(dependencies: LeaderGuardDependencies): LeaderGuard {
+  const { host, pulses, watch, clock, log, record } = dependencies;
+  const guarded = new Map<string, Guarded>();
+  const change = waking();
+  const times = () => leaseTimes(dependencies.settings());
+  /** Of their own: an acknowledgement is waited for, and a fence must not queue behind that. */
+  const proofs = processWatch(dependencies.credentials, () => undefined);
+
+  function guardOf(database: string): Guarded {
+    const known = guarded.get(database);
+    if (known !== undefined) return known;
+    const fresh: Guarded = {
+      provenAt: null,
+      asked: null,
+      consulted: null,
+      closingSince: null,
+      reason: null,
+      busy: false,
+      killed: false,
+    };
+    guarded.set(database, fresh);
+    return fresh;
+  }
+
+  function leading(): readonly Sight[] {
+    return pulses.own().filter(({ pid, replication }) => pid !== null && replication?.role === 'leader');
+  }
+
+  function describe(sight: Sight, guard: Guarded): LeadingProcess {
+    const known = record(sight.database);
+    return {
+      standing: standingOf(sight.endpoint, known),
+      witnessed: known !== null && witnessesOf(sight.endpoint, known).length > 0,
+      fence: isClosed(sight) ? 'closed' : guard.closingSince === null ? 'open' : 'closing',
+      closingSince: guard.closingSince,
+      provenAt: guard.provenAt,
+      asked: guard.asked,
+      consulted: guard.consulted,
+    };
+  }
+
+  async function prove({ database, endpoint, pid }: Sight, guard: Guarded): Promise<void> {
+    const known = record(database);
+    if (known === null) return;
+    const asked = { at: clock(), pending: true };
+    guard.asked = asked;
+    try {
+      const redis = await proofs.connection({ database, endpoint, pid });
+      const { proofWithin } = times();
+      const left = proofWithin - (clock() - asked.at);
+      if (await isAcknowledged(redis, witnessesOf(endpoint, known), left)) guard.provenAt = asked.at;
+    } catch {
+      // No answer is no proof.
+    } finally {
+      asked.pending = false;
+      change.wake();
+    }
+  }
+
+  async function setMinReplicas(redis: Redis, database: string, value: number): Promise<void> {
+    await redis.config('SET', 'min-replicas-to-write', String(value));
+    pulses.noteMinReplicas(database, value);
+  }
+
+  function moveOf(sight: Sight, guard: Guarded): Move {
+    if (guard.killed) return 'none';
+    return nextMove(describe(sight, guard), dependencies.lease(), times(), clock());
+  }
+
+  async function close(sight: Sight, guard: Guarded): Promise<void> {
+    const { database } = sight;
+    guard.closingSince = clock();
+    guard.consulted = null;
+    try {
+      const redis = await watch.connection(sight);
+      await setMinReplicas(redis, database, FENCED);
+      guard.reason = `the lease of ${host} could not be renewed, and its follower did not acknowledge`;
+      log.warn(
+        `Fenced ${database}: it takes no writes from now on, because the lease of ${host} could not be renewed and its ` +
+          'follower does not acknowledge: somebody else may lead soon. Reads are served. It serves again by itself once ' +
+          'the lease is held and the record still names it.',
+      );
+    } catch {
+      // What does not obey is killed.
+    }
+  }
+
+  function kill({ database, pid }: Sight, guard: Guarded): void {
+    if (pid === null) return;
+    guard.killed = true;
+    log.error(
+      `Killed ${database} (pid ${pid}): the lease of ${host} could not be renewed, its follower does not acknowledge, and ` +
+        'it did not obey its fence in time. Its data file stays. Look at `redis-fleet status`, and bring it up again with ' +
+        `\`redis-fleet bring-up ${database}\`.`,
+    );
+    void dependencies.kill(database, pid);
+  }
+
+  async function consult({ database, endpoint }: Sight, guard: Guarded): Promise<void> {
+    const { term } = dependencies.lease();
+    const at = clock();
+    const found = await dependencies.readRecord(database);
+    guard.consulted = { at, term, mayLead: found !== null && mayLead(endpoint, found) };
+    change.wake();
+  }
+
+  async function serve(sight: Sight, guard: Guarded): Promise<void> {
+    const redis = await watch.connection(sight);
+    // It may have taken long to be connected: the right must exist at this moment.
+    if (moveOf(sight, guard) !== 'serve') return;
+    guard.closingSince = null;
+    await setMinReplicas(redis, sight.database, 0);
+    guard.reason = null;
+    log.info(
+      `${sight.database} takes writes again: ${host} holds its lease, and the record names it as the leader.`,
+    );
+  }
+
+  async function depose(sight: Sight): Promise<void> {
+    const { database, endpoint } = sight;
+    const found = await dependencies.readRecord(database);
+    if (standingOf(endpoint, found) !== 'not named' || found === null) return;
+    const how = await dependencies.depose(sight, DEPOSED_WITHIN_MS);
+    await pulses.refresh(database);
+    if (how === 'gone') return;
+    const by = found.promotion ? ` (${found.promotion.by})` : '';
+    const done =
+      how === 'killed' ? 'did not obey, and was killed' : 'follows nobody now, and its clients were cut';
+    log.warn(
+      `${database} on ${host} led although its record names ${showEndpoint(found.leader)} since epoch ${found.epoch}${by}: ` +
+        `it ${done}. Its data stay. Make it a follower with \`redis-fleet bring-up ${database}\`.`,
+    );
+  }
+
+  async function carryOut(move: Move, sight: Sight, guard: Guarded): Promise<void> {
+    switch (move) {
+      case 'none':
+        return;
+      case 'prove':
+        return prove(sight, guard);
+      case 'fence':
+        return close(sight, guard);
+      case 'kill':
+        kill(sight, guard);
+        return;
+      case 'consult':
+      case 'serve':
+      case 'depose': {
+        if (guard.busy) return;
+        guard.busy = true;
+        try {
+          if (move === 'consult') await consult(sight, guard);
+          else if (move === 'serve') await serve(sight, guard);
+          else await depose(sight);
+        } finally {
+          guard.busy = false;
+        }
+      }
+    }
+  }
+
+  /** @returns how soon to look again. Milliseconds */
+  function look(): number {
+    const untilOverdue = dependencies.lease().sentAt + times().proveFrom - clock();
+    const sights = leading();
+    let soon = Math.max(untilOverdue, sights.length === 0 ? CALM_MS : ALERT_MS);
+    if (untilOverdue > 0) proofs.close();
+    const names = new Set(sights.map(({ database }) => database));
+    for (const database of [...guarded.keys()]) if (!names.has(database)) guarded.delete(database);
+    for (const sight of sights) {
+      const guard = guardOf(sight.database);
+      const closed = isClosed(sight);
+      if (closed) {
+        guard.closingSince = null;
+        guard.reason ??= 'an earlier run of the agent had fenced it';
+      }
+      const move = moveOf(sight, guard);
+      if (closed || move !== 'none') soon = Math.min(soon, CALM_MS);
+      carryOut(move, sight, guard).catch((error: unknown) => log.debug(messageOf(error)));
+    }
+    return soon;
+  }
+
+  return {
+    fenced: (database) => guarded.get(database)?.reason ?? null,
+    wake: () => change.wake(),
+    recordsChanged() {
+      for (const guard of guarded.values()) guard.consulted = null;
+      change.wake();
+    },
+    async run(signal) {
+      const stopped = (): boolean => signal.aborted;
+      try {
+        while (!stopped()) {
+          await change.pause(look(), signal);
+          // Whoever was frozen hears first what had arrived meanwhile.
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+      } finally {
+        proofs.close();
+      }
+    },
+  };
+}
+
+function isClosed({ minReplicas }: Sight): boolean {
+  return (minReplicas ?? 0) >= FENCED;
+}
