@@ -6,8 +6,9 @@ import type { LeaderSightings, LeaderVerdict } from '../../fleet/failure.js';
 import { sameEndpoint } from '../../fleet/record.js';
 import type { DatabaseRecord, Endpoint } from '../../fleet/record.js';
 import type { WatchDecision } from '../../fleet/watching.js';
+import type { WatchedDatabase } from '../../fleet/watchView.js';
 import type { LeaseObserver } from './leaseObserver.js';
-import { FollowerProbe } from './followerProbe.js';
+import { FOLLOWER_ASKED_EVERY_MS, FollowerProbe } from './followerProbe.js';
 import { LeaderProbe } from './leaderProbe.js';
 
 export interface DatabaseWatchOptions {
@@ -28,8 +29,8 @@ export class DatabaseWatch {
   #follower: FollowerProbe | null;
   #sightings: LeaderSightings;
   #verdict: LeaderVerdict = { state: 'doubted', why: 'It was not looked at yet.' };
-  /** Of the wall, for people; and of the monotonic clock. */
-  since = { at: new Date().toISOString(), monotonic: performance.now() };
+  /** For people. */
+  #since = new Date().toISOString();
   decision: WatchDecision = { act: 'nothing', why: 'Its leader was not looked at yet.' };
 
   constructor(
@@ -45,10 +46,6 @@ export class DatabaseWatch {
 
   get record(): DatabaseRecord {
     return this.#record;
-  }
-
-  get runId(): string | null {
-    return this.#leader.runId;
   }
 
   get lastLedAt(): number | null {
@@ -87,7 +84,7 @@ export class DatabaseWatch {
   /** Asks the leader; the follower where that is due, or somebody misses the leader. */
   ask(now: number): void {
     void this.#leader.ask();
-    const due = (this.#follower?.age(now) ?? 0) >= this.options.downAfterMs;
+    const due = (this.#follower?.age(now) ?? 0) >= FOLLOWER_ASKED_EVERY_MS;
     if (due || this.isMissed(now)) void this.#follower?.ask();
   }
 
@@ -123,11 +120,26 @@ export class DatabaseWatch {
     // Its follower follows it, so it has the data: somebody restarted it well.
     if (control.seen === 'reborn' && verdict.state !== 'failed' && followerLink?.up === true)
       this.#leader.adopt();
-    if (verdict.state !== this.#verdict.state) {
-      this.since = { at: new Date().toISOString(), monotonic: now };
-    }
+    if (verdict.state !== this.#verdict.state) this.#since = new Date().toISOString();
     this.#verdict = verdict;
     return verdict;
+  }
+
+  view(): Omit<WatchedDatabase, 'fenced' | 'policy' | 'maintenance' | 'attempt'> {
+    const { epoch, leader, follower, operation, promotion } = this.#record;
+    return {
+      database: this.database,
+      epoch,
+      leader,
+      follower,
+      runId: this.#leader.runId,
+      verdict: this.#verdict,
+      since: this.#since,
+      sightings: this.#sightings,
+      decision: this.decision,
+      owner: operation?.workflowId ?? null,
+      promotion: promotion ?? null,
+    };
   }
 
   close(): void {

@@ -12,8 +12,12 @@ export interface FollowerProbeOptions {
   readonly leader: Endpoint;
   readonly credentials: Pick<Credentials, 'administrator'>;
   readonly downAfterMs: number;
+  /** Something else was seen than before. */
   readonly onSeen: () => void;
 }
+
+/** While nobody misses its leader. */
+export const FOLLOWER_ASKED_EVERY_MS = 5_000;
 
 interface Look {
   readonly at: number;
@@ -40,7 +44,7 @@ export class FollowerProbe {
   /** null: it does not answer, or follows somebody else. */
   link(now: number): LeaderSightings['followerLink'] {
     const look = this.#look;
-    if (look === null || now - look.at > 2 * this.options.downAfterMs) return null;
+    if (look === null || now - look.at > 2 * FOLLOWER_ASKED_EVERY_MS) return null;
     // What was seen a while ago is as old as that.
     return { up: look.up, silentForMs: look.silentForMs + (now - look.at) };
   }
@@ -53,6 +57,7 @@ export class FollowerProbe {
   /** Asks, unless an answer is still awaited. Never throws. */
   async ask(): Promise<void> {
     if (this.#askedAt !== null || this.#isClosed()) return;
+    const before = this.#look;
     const askedAt = performance.now();
     this.#askedAt = askedAt;
     const look = (redis: Redis): Promise<string> => redis.info('replication');
@@ -63,7 +68,8 @@ export class FollowerProbe {
     } finally {
       this.#askedAt = null;
     }
-    if (!this.#isClosed()) this.options.onSeen();
+    const same = before?.up === this.#look?.up && before?.silentForMs === this.#look?.silentForMs;
+    if (!same && !this.#isClosed()) this.options.onSeen();
   }
 
   close(): void {

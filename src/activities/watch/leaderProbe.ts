@@ -14,7 +14,7 @@ export interface LeaderProbeOptions {
   readonly downAfterMs: number;
   /** Of the process that led when it was last seen; null: it was not seen yet. */
   readonly runId: string | null;
-  /** Something was seen, or was not seen in time. */
+  /** Something else was seen than before. */
   readonly onSeen: () => void;
 }
 
@@ -63,6 +63,7 @@ export class LeaderProbe {
   /** Asks, unless an answer is still awaited. Never throws. */
   async ask(): Promise<void> {
     if (this.#askedAt !== null || this.#isClosed()) return;
+    const before = this.#answer;
     this.#askedAt = performance.now();
     try {
       const loads = this.#answer?.seen === 'loading' || isLoading(this.#answer);
@@ -81,7 +82,7 @@ export class LeaderProbe {
       this.#again = false;
       void this.ask();
     }
-    this.options.onSeen();
+    if (before?.seen !== this.#answer?.seen) this.options.onSeen();
   }
 
   /** The process that answers is the leader, although it is another one than before: its follower follows it. */
@@ -122,7 +123,10 @@ export class LeaderProbe {
 
   /** A connection that ends is asked again at once: a process that is gone refuses. */
   #lost(): void {
-    if (this.#answer?.seen === 'leading') this.#answer = null;
+    if (this.#answer?.seen === 'leading') {
+      this.#answer = null;
+      this.options.onSeen();
+    }
     const now = performance.now();
     // Somebody who closes every connection is asked at the usual pace.
     if (now - this.#lostAt < this.options.downAfterMs / 4) return;

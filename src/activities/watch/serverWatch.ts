@@ -193,12 +193,15 @@ export class ServerWatch {
   }
 
   #judge(now: number): void {
-    for (const watch of this.#databases.values()) this.#judgeOne(watch, now);
-    this.dependencies.telling.tell(now, () => this.view(now));
+    let changed = false;
+    for (const watch of this.#databases.values()) changed = this.#judgeOne(watch, now) || changed;
+    this.dependencies.telling.tell(now, changed, () => this.#view(now));
   }
 
-  #judgeOne(watch: DatabaseWatch, now: number): void {
-    const { record, database } = watch;
+  /** @returns whether it is judged otherwise than before */
+  #judgeOne(watch: DatabaseWatch, now: number): boolean {
+    const { record, database, decision: before } = watch;
+    const stateBefore = watch.verdict.state;
     const own = this.#leases.get(record.leader.host);
     const followers = record.follower === null ? undefined : this.#leases.get(record.follower.host);
     // Asked only when something is amiss.
@@ -224,6 +227,7 @@ export class ServerWatch {
     } else if (decision.act === 'break lease' && own !== undefined) {
       void this.#breakLease(own, decision.why);
     }
+    return stateBefore !== verdict.state || before.act !== decision.act || before.why !== decision.why;
   }
 
   async #breakLease(lease: LeaseObserver, why: string): Promise<void> {
@@ -256,48 +260,30 @@ export class ServerWatch {
   }
 
   /** @param now of the monotonic clock */
-  view(now: number): WatchView {
+  #view(now: number): WatchView {
     const { server, workflowId, worker, surroundings } = this.dependencies;
-    const leases = [...this.#leases.values()].map(({ problem }) => problem);
-    const problems = [
-      surroundings.problem,
-      ...leases,
-      surroundings.known && surroundings.fleet === null ? 'No fleet is applied.' : null,
-      ...surroundings.unreadable.values(),
-    ];
+    const watches = [...this.#databases.values()].map((watch): WatchedDatabase => {
+      const { record, database } = watch;
+      const lease = this.#leases.get(record.leader.host)?.fresh(now);
+      return {
+        ...watch.view(),
+        fenced: lease?.processes[database]?.fenced ?? null,
+        policy: this.#policy(database),
+        maintenance: this.#maintenance(record),
+        attempt: this.promotions.attempt(database, now),
+      };
+    });
+    const problems = [surroundings.problem, ...[...this.#leases.values()].map(({ problem }) => problem)];
     return {
       server,
       workflowId,
       worker,
       at: new Date().toISOString(),
       downAfter: this.#downAfterMs,
-      problems: [...new Set(problems.filter((problem) => problem !== null))],
-      databases: [...this.#databases.values()]
-        .map((watch) => this.#viewOf(watch, now))
-        .toSorted((a, b) => (a.database < b.database ? -1 : 1)),
-    };
-  }
-
-  #viewOf(watch: DatabaseWatch, now: number): WatchedDatabase {
-    const { record, database, runId, verdict, since, sightings, decision } = watch;
-    const { epoch, leader, follower, operation, promotion } = record;
-    const lease = this.#leases.get(leader.host)?.fresh(now);
-    return {
-      database,
-      epoch,
-      leader,
-      follower,
-      runId,
-      verdict,
-      since: since.at,
-      sightings,
-      decision,
-      fenced: lease?.processes[database]?.fenced ?? null,
-      policy: this.#policy(database),
-      maintenance: this.#maintenance(record),
-      owner: operation?.workflowId ?? null,
-      attempt: this.promotions.attempt(database, now),
-      promotion: promotion ?? null,
+      problems: [
+        ...new Set([...problems.filter((one) => one !== null), ...surroundings.unreadable.values()]),
+      ],
+      databases: watches.toSorted((a, b) => (a.database < b.database ? -1 : 1)),
     };
   }
 }

@@ -14,7 +14,9 @@ export interface TellingDependencies {
 }
 
 /** Changes in between are told together. */
-const PUBLISH_AT_MOST_EVERY_MS = 100;
+const LOOK_AT_MOST_EVERY_MS = 100;
+/** Ages and small changes. */
+const LOOK_AT_LEAST_EVERY_MS = 1_000;
 const SIGNAL_AT_MOST_EVERY_MS = 1_000;
 /** A doubt that passes by itself is nobody's business. */
 const LASTING_DOUBT_MS = 2_000;
@@ -22,6 +24,8 @@ const LASTING_DOUBT_MS = 2_000;
 export class Telling {
   #published = '';
   #publishedAt = -Infinity;
+  #lookedAt = -Infinity;
+  #changed = true;
   #publishing = false;
   #signalled = '';
   #signalledAt = -Infinity;
@@ -29,10 +33,17 @@ export class Telling {
 
   constructor(private readonly dependencies: TellingDependencies) {}
 
-  /** @param now of the monotonic clock */
-  tell(now: number, view: () => WatchView): void {
+  /**
+   * @param now of the monotonic clock
+   * @param changed a verdict, or what is done
+   */
+  tell(now: number, changed: boolean, view: () => WatchView): void {
+    this.#changed ||= changed;
+    const sinceLook = now - this.#lookedAt;
+    if (sinceLook < (this.#changed ? LOOK_AT_MOST_EVERY_MS : LOOK_AT_LEAST_EVERY_MS)) return;
+    this.#changed = false;
+    this.#lookedAt = now;
     const sincePublished = now - this.#publishedAt;
-    if (sincePublished < PUBLISH_AT_MOST_EVERY_MS) return;
     const seen = view();
     const facts = factsOf(seen);
     if (!this.#publishing && (facts !== this.#published || sincePublished >= WATCH_PUBLISHED_EVERY_MS)) {
