@@ -31,12 +31,14 @@ export interface HandOver {
   readonly author: Author;
   readonly records: RecordStore;
   readonly credentials: Credentials;
-  /** The last look before anything is changed. */
-  readonly judge: (seen: {
-    readonly stored: StoredRecord;
-    readonly leader: ProcessFacts;
-    readonly follower: Side['seen'];
-  }) => Promise<SwitchoverVerdict>;
+  /** The last look before anything is changed. null: no more than an end of what was broken off. */
+  readonly judge:
+    | ((seen: {
+        readonly stored: StoredRecord;
+        readonly leader: ProcessFacts;
+        readonly follower: Side['seen'];
+      }) => Promise<SwitchoverVerdict>)
+    | null;
 }
 
 /** Writes wait no longer than this, whoever dies: Redis itself ends the pause. */
@@ -48,6 +50,7 @@ const DEMOTED_BY_MS = 1_200;
 const COMPLETE_BY_MS = 1_400;
 /** A process that is well answers within a millisecond. */
 const SILENT_AFTER_MS = 400;
+const BROKEN_OFF = 'it was broken off';
 const CONSUL_SAYS_WITHIN_MS = 2_000;
 
 /** @throws HandOverUndone, LeaderUnfit, OwnershipLost, RecordChanged, NotFenced, Unreachable */
@@ -57,10 +60,8 @@ export async function handOver(order: HandOver): Promise<HandedOver> {
 
 /** Ends one that was broken off, and begins none. @throws NotFenced, Unreachable */
 export async function settleHandOver(order: Omit<HandOver, 'judge'>): Promise<void> {
-  const judge = (): Promise<SwitchoverVerdict> =>
-    Promise.resolve({ may: false, why: 'It was only to be settled.' });
   try {
-    await onBothSides({ ...order, judge }, (attempt) => attempt.run());
+    await onBothSides({ ...order, judge: null }, (attempt) => attempt.run());
   } catch (error) {
     if (!(error instanceof FleetError) || !SETTLED.has(error.kind)) throw error;
   }
@@ -120,6 +121,7 @@ class Attempt {
         return await this.finish(stored, null);
       case 'demoted':
         this.demoting = true;
+        if (this.order.judge === null) return await this.undo(BROKEN_OFF);
         this.began = performance.now();
         return await this.complete(stored, null);
       case 'the beginning':
@@ -130,7 +132,9 @@ class Attempt {
   private async fromTheBeginning(stored: StoredRecord): Promise<HandedOver> {
     const { old, next } = this;
     if (old.seen.seen !== 'up') throw new TypeError('it was seen up');
-    const verdict = await this.order.judge({ stored, leader: old.seen.facts, follower: next.seen });
+    const { judge } = this.order;
+    if (judge === null) return await this.undo(BROKEN_OFF);
+    const verdict = await judge({ stored, leader: old.seen.facts, follower: next.seen });
     if (!verdict.may) {
       // An attempt before this one may have paused it.
       await this.unpause();

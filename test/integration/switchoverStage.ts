@@ -137,7 +137,7 @@ export class Owner {
   /** One attempt. `meanwhile` happens after the last look, just before the pause. */
   attempt(
     planned: DatabaseRecord & { readonly follower: Endpoint },
-    { meanwhile, records = this.records }: { meanwhile?: () => Promise<unknown>; records?: RecordStore } = {},
+    { meanwhile, records = this.records }: { meanwhile?: () => unknown; records?: RecordStore } = {},
   ): Promise<HandedOver> {
     const judge: HandOver['judge'] = async () => {
       await meanwhile?.();
