@@ -1,4 +1,4 @@
-/** `scripts/demo`: a fleet of its own, a follower that dies and comes back, and what that cost. */
+/** `scripts/demo`: a fleet of its own, what befalls it, and what that cost. */
 
 import process from 'node:process';
 import { Command, InvalidArgumentError } from 'commander';
@@ -22,8 +22,9 @@ const INTERRUPTED = 130;
 
 const program = new Command('scripts/demo')
   .description(
-    'Starts a small fleet of its own (2 servers, 4 hosts, 8 databases), loads data into it, kills a follower, and ' +
-      'brings it back while the control worker is killed. Then it stops and removes all of it. Takes about a minute.',
+    'Starts a small fleet of its own (2 servers, 4 hosts, 8 databases) and loads data into it. A follower is killed and ' +
+      'brought back while the control worker is killed, a leader hands over under load, and a leader is killed under ' +
+      'load. Then it reports, and stops and removes all of it. Takes about a minute.',
   )
   .option('--report <file>', 'write what was measured as JSON')
   .option('--keep', 'leave the fleet running until Ctrl-C, and say how to use it')
@@ -48,6 +49,7 @@ async function run(options: DemoOptions): Promise<number> {
         databasesPerServer: 4,
         // Data, what the writers add, and a backlog of a quarter of it.
         maxmemory: `${Math.max(96, options.megabytes * 3)}MiB`,
+        policy: 'automatic',
         tell: (line) => progress.say(line),
         tellOutput: () => undefined,
         signal: interruption.signal,

@@ -49,6 +49,12 @@ export class Progress {
     }
   }
 
+  /** What follows is another part of the story. */
+  chapter(title: string): void {
+    this.#clear();
+    process.stdout.write(`\n${title}\n`);
+  }
+
   /** A line beside the steps. */
   say(line: string): void {
     this.#clear();
