@@ -3,3 +3,12 @@
 key_prefix "redis-fleet/demo/" {
   policy = "write"
 }
+
+# A promotion corrects who leads in the catalog, as the agent of a dead host cannot.
+service_prefix "" {
+  policy = "write"
+}
+
+node_prefix "" {
+  policy = "read"
+}

@@ -30,8 +30,6 @@ export interface TidiedUp {
   readonly repointed: readonly { readonly database: string; readonly follower: Endpoint }[];
   /** Extra followers that could not, and why. */
   readonly left: readonly { readonly database: string; readonly follower: Endpoint; readonly why: string }[];
-  /** Catalog entries that named another leader. */
-  readonly deregistered: number;
 }
 
 /** On the control queue. Each takes all databases of the request at once: they are the critical path of an outage. */

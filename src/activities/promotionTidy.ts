@@ -9,8 +9,8 @@ import { isPointedAt } from '../fleet/gates.js';
 import { followersOf } from '../fleet/promotion.js';
 import { sameEndpoint } from '../fleet/record.js';
 import type { DatabaseRecord, Endpoint } from '../fleet/record.js';
-import { removeOtherLeaders } from '../records/catalog.js';
 import type { RecordStore } from '../records/databases.js';
+import { settleRoles } from '../records/serviceRoles.js';
 import { atOnce } from './atOnce.js';
 import type { PromotionActivities, TidiedUp } from './promotionContract.js';
 import { demote } from './promotionFence.js';
@@ -70,8 +70,9 @@ export function promotionTidyActivities({
     }
     const old = promotion?.from;
     if (old !== undefined && !sameEndpoint(old, leader)) await fenceOld(old).catch(() => undefined);
-    const deregistered = await removeOtherLeaders(consul, { fleet: fleetName, database, leader });
-    return { repointed, left, deregistered };
+    // The agents of both hosts do it as well, and one of them may be dead.
+    await settleRoles(consul, { fleet: fleetName, record });
+    return { repointed, left };
   }
 
   return {
@@ -83,7 +84,6 @@ export function promotionTidyActivities({
       return {
         repointed: tidied.flatMap((one) => one.repointed),
         left: tidied.flatMap((one) => one.left),
-        deregistered: tidied.reduce((sum, one) => sum + one.deregistered, 0),
       };
     },
   };

@@ -65,52 +65,6 @@ export async function listOwn(
     .filter((found) => found.fleet === fleet && found.endpoint.host === host);
 }
 
-/**
- * Takes back what says that somebody else than `leader` leads a database, whoever registered it: the agent of a dead
- * host does not. Returns how many entries that were. What a living agent keeps, it corrects itself.
- */
-export async function removeOtherLeaders(
-  consul: FleetConsul,
-  { fleet, database, leader }: { fleet: string; database: string; leader: Endpoint },
-): Promise<number> {
-  const answer: unknown = await consul.call(`list who leads ${database}`, (client) =>
-    client.catalog.service.nodes({ service: database, tag: 'leader' }),
-  );
-  const others = (Array.isArray(answer) ? answer : [])
-    .flatMap(toCatalogEntry)
-    .filter(
-      (entry) => entry.fleet === fleet && !(entry.address === leader.address && entry.port === leader.port),
-    );
-  if (others.length === 0) return 0;
-  // The local agent would bring back what only the catalog forgot.
-  const local: unknown = await consul.call('list its services', (client) => client.agent.service.list());
-  for (const { node, id } of others) {
-    await consul.call(`deregister ${id}`, (client) =>
-      isObject(local) && id in local
-        ? client.agent.service.deregister(id)
-        : client.catalog.deregister({ node, serviceid: id }),
-    );
-  }
-  return others.length;
-}
-
-interface CatalogEntry {
-  readonly fleet: string;
-  readonly node: string;
-  readonly id: string;
-  readonly address: string;
-  readonly port: number;
-}
-
-function toCatalogEntry(entry: unknown): readonly CatalogEntry[] {
-  if (!isObject(entry) || !isObject(entry['ServiceMeta'])) return [];
-  const { fleet, 'managed-by': manager } = entry['ServiceMeta'];
-  const { Node: node, ServiceID: id, ServiceAddress: address, ServicePort: port } = entry;
-  if (manager !== MANAGER || typeof fleet !== 'string' || typeof node !== 'string') return [];
-  if (typeof id !== 'string' || typeof address !== 'string' || typeof port !== 'number') return [];
-  return [{ fleet, node, id, address, port }];
-}
-
 /** Entries of others are left alone. */
 export const MANAGER = 'redis-fleet';
 

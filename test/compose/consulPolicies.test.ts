@@ -129,6 +129,25 @@ describe('Consul policies', () => {
     expect(await as('worker', 'DELETE', `kv/${keys.database('carts-00')}`)).toBe(200);
     expect(await as('worker', 'GET', `kv/${keys.databases}?recurse`)).toBe(200);
     expect(await as('worker', 'PUT', `kv/${consulKeys('other').fleet}`, {})).toBe(403);
+    expect(await as('worker', 'PUT', `acl/policy`, { Name: 'more' })).toBe(403);
+  });
+
+  it('let a worker correct who leads in the catalog', async () => {
+    const { Name: Service, ID, Address, Port } = REGISTRATION;
+    expect(await as('agent', 'PUT', 'agent/service/register', REGISTRATION)).toBe(200);
+    expect(await as('worker', 'GET', `catalog/service/${Service}`)).toBe(200);
+    const self = (await (await ask(ROOT_TOKEN, 'GET', 'agent/self')).json()) as {
+      Config: { NodeName: string };
+    };
+    const node = self.Config.NodeName;
+    const corrected = { ID, Service, Address, Port, Tags: [] };
+    expect(
+      await as('worker', 'PUT', 'txn', [{ Service: { Verb: 'set', Node: node, Service: corrected } }]),
+    ).toBe(200);
+    // A transaction that is not allowed is rolled back, says Consul.
+    const forbidden = [{ Service: { Verb: 'set', Node: node, Service: { ...corrected, Tags: ['leader'] } } }];
+    expect(await as('application', 'PUT', 'txn', forbidden)).toBe(409);
+    expect(await as('agent', 'PUT', 'agent/service/deregister/x')).toBe(200);
   });
 
   it('let an agent read the records, report, renew its lease and keep the catalog, but change no record', async () => {
