@@ -1,6 +1,6 @@
 /** What the demo and every benchmark write with `--report FILE`. What does not apply is left out. */
 
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus, release, totalmem, type } from 'node:os';
 import { execFileSync } from 'node:child_process';
 import { findBinary } from '../dev/binaries.js';
@@ -34,6 +34,16 @@ export interface Bar {
   readonly spread?: { readonly min: number; readonly median: number; readonly max: number };
 }
 
+export type Spread = NonNullable<Bar['spread']>;
+
+/** The same thing measured on several systems in one run. */
+export interface Comparison {
+  readonly name: string;
+  readonly unit: string;
+  /** By system. */
+  readonly figures: Readonly<Record<string, Spread>>;
+}
+
 export interface Report {
   readonly ok: boolean;
   readonly machine: Machine;
@@ -41,6 +51,7 @@ export interface Report {
   readonly leaderForks?: number;
   readonly steps?: readonly ReportStep[];
   readonly bars?: readonly Bar[];
+  readonly comparisons?: readonly Comparison[];
   /** When `ok` is false: why, in a sentence. */
   readonly problem?: string;
 }
@@ -87,6 +98,15 @@ function redisVersion(env: NodeJS.ProcessEnv): string {
     return /v=(\S+)/.exec(said)?.[1] ?? 'unknown';
   } catch {
     return 'unknown';
+  }
+}
+
+/** One that `writeReport` wrote. @throws NotFound when there is none */
+export function readReport(file: string): Report {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as Report;
+  } catch (error) {
+    throw new FleetError('NotFound', `There is no report in ${file}: ${messageOf(error)}`, { cause: error });
   }
 }
 

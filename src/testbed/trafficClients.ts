@@ -1,13 +1,15 @@
 /** The clients of a traffic process: ioredis as an application has it, one for each way to find the leader. */
 
 import { Redis } from 'ioredis';
-import { connectFleet } from '../client/index.js';
+import { connectFleet, type FleetConnection } from '../client/index.js';
 import { consulFromEnvironment } from '../connections/consul.js';
-import type { StreamOptions } from './trafficContract.js';
+import type { Route, StreamOptions } from './trafficContract.js';
 
 const RETRY_MS = 10;
 const FOR_EVER_MS = 3_600_000;
 const CONNECT_TIMEOUT_MS = 1000;
+
+const connections = new Map<string, FleetConnection>();
 
 export function clientOf({ name, route, login }: StreamOptions): Redis {
   const who = {
@@ -48,7 +50,7 @@ export function clientOf({ name, route, login }: StreamOptions): Redis {
         disableClientInfo: true,
       });
     case 'fleet':
-      return connectFleet({ fleet: route.fleet, consul: consulFromEnvironment(route.env) }).redis(name, {
+      return connectionTo(route).redis(name, {
         ...who,
         onInterrupted: 'retry',
         maxWaitMs: FOR_EVER_MS,
@@ -75,4 +77,12 @@ export function clientOf({ name, route, login }: StreamOptions): Redis {
       return client;
     }
   }
+}
+
+/** As an application has it: one for all databases of a fleet. */
+function connectionTo({ fleet, env }: Extract<Route, { readonly by: 'fleet' }>): FleetConnection {
+  const key = JSON.stringify([fleet, env]);
+  const known = connections.get(key) ?? connectFleet({ fleet, consul: consulFromEnvironment(env) });
+  connections.set(key, known);
+  return known;
 }
