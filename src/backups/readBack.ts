@@ -10,6 +10,7 @@ import { FleetError } from '../fleet/errors.js';
 import { Digest } from './digest.js';
 import { decrypted, NoKeyFits, NotDecryptable } from './encryption.js';
 import type { Keyring } from './keyring.js';
+import { lean } from './memory.js';
 import { getText } from './store/smallObjects.js';
 import type { BackupStore, Pieces } from './store/store.js';
 import { decompressed, NotOurFrames } from './zstdFrames.js';
@@ -48,6 +49,7 @@ export async function readBack<T>(
   if (encryption !== null) content = decrypted(content, keyring.identities);
   if (compression !== null) content = decompressed(content);
   if (plain !== stored) content = plain.of(content);
+  content = lean(content);
   content = watched(content, manifest.plain.bytes, plain, onProgress);
   try {
     const value = await use(content, manifest);

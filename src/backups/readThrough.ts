@@ -40,10 +40,9 @@ export async function readThrough(file: Pieces, program: string, signal?: AbortS
       signal?.throwIfAborted();
       // Read to the end nonetheless: the checksum of the whole tells more.
       if (!child.stdin.writable) continue;
-      // A copy: the pipe keeps it until it is sent.
-      if (!child.stdin.write(Buffer.from(piece))) {
-        await Promise.race([once(child.stdin, 'drain'), ended]).catch(() => undefined);
-      }
+      // Until the pipe has taken it: it may be overwritten next.
+      const taken = new Promise<void>((resolve) => child.stdin.write(piece, () => resolve()));
+      await Promise.race([taken, ended]);
     }
     child.stdin.end();
     const [code, endSignal] = await ended;

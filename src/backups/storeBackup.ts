@@ -16,6 +16,7 @@ import { FleetError } from '../fleet/errors.js';
 import { Digest } from './digest.js';
 import { encrypted } from './encryption.js';
 import type { Recipient } from './keyring.js';
+import { lean } from './memory.js';
 import { paced } from './pacing.js';
 import { openRdb, type RdbSource } from './rdbSource.js';
 import { getText, putText } from './store/smallObjects.js';
@@ -89,7 +90,7 @@ async function storeSource(
   const { file } = source;
   const isEncrypted = recipients.length > 0;
   const plain = new Digest();
-  let content: Pieces = plain.of(paced(source.pieces(signal), bytesPerSecond, signal));
+  let content: Pieces = plain.of(lean(paced(source.pieces(signal), bytesPerSecond, signal)));
   if (compression !== null) content = compressed(content, compression.level);
   if (isEncrypted) content = encrypted(content, recipients);
   // The same bytes have the same checksum: hashed once.

@@ -8,8 +8,8 @@ import type { Pieces } from './store/store.js';
 
 /** What goes into one frame. Larger ones compress hardly better, and cost memory. */
 export const FRAME_PLAIN_BYTES = 1024 ** 2;
-/** Frames under work at once: one core's worth, and the next one ready. */
-const AT_ONCE = 2;
+/** Frames waited for while the next is begun: one core's worth, and no more memory than needed. */
+const AT_ONCE = 1;
 
 const MAGIC = 0xfd2fb528;
 /** By zstd's format. */
