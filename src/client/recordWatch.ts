@@ -28,6 +28,8 @@ export interface RecordWatchOptions {
 const CONSUL_PATIENCE_MS = 1_000;
 /** At the most so often a client that is in trouble asks beside the blocking query. */
 const NUDGE_EVERY_MS = 200;
+/** The blocking query pauses for longer and longer in an outage; a change of leader right after it must not wait. */
+const OUTAGE_NUDGE_MS = 1_000;
 
 export class RecordWatch {
   readonly #options: RecordWatchOptions;
@@ -38,6 +40,8 @@ export class RecordWatch {
   /** Consul's index of what was seen last; null: nothing was, in Consul. */
   #index: number | null = null;
   #problem: string | null = null;
+  /** Runs while Consul is away. */
+  #outage: NodeJS.Timeout | null = null;
   #nudgedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: RecordWatchOptions) {
@@ -78,8 +82,10 @@ export class RecordWatch {
     this.#nudgedAt = now;
     readEntry(this.#options.consul, this.#key).then(
       (entry) => {
+        const wasAway = this.#outageEnds();
         // The blocking query may have been faster.
-        if (entry !== null && entry.modifyIndex > (this.#index ?? -1)) this.#saw(entry);
+        const newer = (entry?.modifyIndex ?? -1) > (this.#index ?? -1);
+        if (!this.#stop.signal.aborted && (newer || wasAway)) this.#saw(entry);
       },
       // The blocking query says so.
       () => undefined,
@@ -88,6 +94,7 @@ export class RecordWatch {
 
   close(): void {
     this.#stop.abort();
+    this.#outageEnds();
     this.#listeners.clear();
   }
 
@@ -97,12 +104,14 @@ export class RecordWatch {
     const handlers = {
       onChange: ([entry]: readonly Entry[]): void => {
         clearTimeout(patience);
+        this.#outageEnds();
         this.#saw(entry ?? null);
       },
       onProblem: (problem: FleetError): void => {
         clearTimeout(patience);
         log.warn(`${database}: ${problem.message} The last record seen stays.`);
         this.#away(problem.message.replace(/\.$/, ''));
+        this.#outage ??= setInterval(() => this.nudge(), OUTAGE_NUDGE_MS);
       },
     };
     try {
@@ -112,6 +121,14 @@ export class RecordWatch {
     } finally {
       clearTimeout(patience);
     }
+  }
+
+  /** true: there was one. */
+  #outageEnds(): boolean {
+    if (this.#outage === null) return false;
+    clearInterval(this.#outage);
+    this.#outage = null;
+    return true;
   }
 
   #away(problem: string): void {

@@ -86,6 +86,25 @@ describe('Consul is away', () => {
     expect(await writer.verify(stage.b.endpoint)).toMatchObject({ lost: 0 });
   });
 
+  test('a leader that hangs after it is left soon after Consul is back, although nobody refuses anything', async () => {
+    const redis = client();
+    await redis.ping();
+    await stage.consul.kill();
+    // Long enough for the blocking query to pause for seconds.
+    const outage = performance.now();
+    await waitFor(() => performance.now() - outage > 4_000, {
+      deadlineMs: 6_000,
+      what: 'four seconds to pass',
+    });
+    stage.a.freeze();
+    const hanging = redis.set('k', 'v').catch((problem: unknown) => problem);
+    await stage.consul.start();
+    await promote(stage, stage.b);
+    const began = performance.now();
+    expect(await hanging).toMatchObject({ name: 'OutcomeUnknown' });
+    expect(performance.now() - began).toBeLessThan(2_500);
+  });
+
   test('a process that starts meanwhile uses the last known state of an earlier one', async () => {
     const file = path.join(folder, 'known.json');
     const before = connect({ lastKnownFile: file });
