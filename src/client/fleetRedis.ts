@@ -6,13 +6,15 @@
 import { Command, Redis, type RedisOptions } from 'ioredis';
 import { showEndpoint } from '../fleet/record.js';
 import { connectorFor } from './connector.js';
-import { NoLeader, OutcomeUnknown, TransactionLost, type FailedCommand } from './errors.js';
+import { Drain } from './drain.js';
+import { TransactionLost } from './errors.js';
+import { Fates, SUBSCRIPTIONS } from './fates.js';
 import type { ClientLog, RecordWatch } from './recordWatch.js';
 import { isDiscarded, refusalOf } from './refusals.js';
 import { Route } from './route.js';
 import { pauseAfter, type Role } from './target.js';
 import { Transactions, type Transaction } from './transactions.js';
-import { WaitingRoom, type Waiting } from './waitingRoom.js';
+import { WaitingRoom } from './waitingRoom.js';
 
 export interface FleetRedisSettings {
   readonly database: string;
@@ -35,23 +37,13 @@ type Item = Parameters<Redis['handleReconnection']>[1];
 const CLOSED = 'Connection is closed.';
 /** Refusals further apart than this have nothing to do with each other. */
 const CALM_MS = 1_000;
-const SUBSCRIPTIONS = new Set([
-  'subscribe',
-  'psubscribe',
-  'ssubscribe',
-  'unsubscribe',
-  'punsubscribe',
-  'sunsubscribe',
-]);
-/** Twice is as good as once. */
-const HARMLESS = new Set(['select', 'ping', 'echo', 'watch', 'unwatch']);
-
 export class FleetRedis extends Redis {
   readonly #settings: FleetRedisSettings;
   readonly #options: FleetRedisOptions;
   readonly #route: Route;
   readonly #room: WaitingRoom;
   readonly #transactions = new Transactions();
+  readonly #fates: Fates;
   /** Sent by ioredis and by us, on nobody's behalf. */
   readonly #own = new WeakSet<Command>();
   /** Counts the connections that became ready. */
@@ -62,7 +54,7 @@ export class FleetRedis extends Redis {
   #open = false;
   #moving = false;
   #closing = false;
-  #drain: { readonly then: () => void; readonly timer: NodeJS.Timeout } | null = null;
+  readonly #drain = new Drain();
   #retry: NodeJS.Timeout | null = null;
   #refusals = 0;
   #refusedAt = Number.NEGATIVE_INFINITY;
@@ -91,7 +83,8 @@ export class FleetRedis extends Redis {
     this.#settings = settings;
     this.#options = options;
     this.#route = route;
-    this.#room = new WaitingRoom(settings.maxWaitMs, (waiting) => this.#expired(waiting));
+    this.#fates = new Fates({ ...settings, transactions: this.#transactions });
+    this.#room = new WaitingRoom(settings.maxWaitMs, (waiting) => this.#fates.expired(waiting));
     this.on('ready', () => this.#becameReady());
     this.on('end', () => this.#ended());
     // Attempts that fail are routine here; without a listener ioredis prints them.
@@ -168,7 +161,7 @@ export class FleetRedis extends Redis {
     if (transaction && command.name.toLowerCase() === 'exec') {
       transaction.restart();
       if (transaction.watches.size > 0) {
-        transaction.fail((one) => new TransactionLost(this.#named(one)));
+        transaction.fail((one) => new TransactionLost(this.#fates.named(one)));
       }
     }
     if (this.#own.has(command)) command.reject(error);
@@ -187,11 +180,11 @@ export class FleetRedis extends Redis {
 
   /** The record changed, or a follower may be back. @ignore */
   reconsider(): void {
-    const { database, log, graceMs } = this.#settings;
+    const { database, log } = this.#settings;
     if (!this.#route.astray) {
       // It leads (again): what it refused may be taken now.
       if (this.#moving) this.#stayHere();
-      else if (this.#retry) this.#whenDrained(graceMs, () => this.#flush());
+      else if (this.#retry) this.#whenDrained(() => this.#flush());
       return;
     }
     const { target, at } = this.#route;
@@ -205,7 +198,7 @@ export class FleetRedis extends Redis {
     this.#stopRetry();
     // While the last answers come.
     this.#route.prepare();
-    this.#whenDrained(graceMs, () => this.#route.cut());
+    this.#whenDrained(() => this.#route.cut());
   }
 
   /** The connection is gone; ioredis does not know yet. @ignore */
@@ -215,12 +208,14 @@ export class FleetRedis extends Redis {
     this.#open = false;
     this.#moving = false;
     this.#stopRetry();
-    this.#stopDrain();
+    this.#drain.forget();
     this.#route.lost();
     // Not yet ready: what is under way is the handshake.
     if (this.status !== 'ready' || this.#closing) return;
     for (let item = this.commandQueue.shift(); item; item = this.commandQueue.shift()) {
-      if (item.command instanceof Command) this.#interrupted(item.command, why);
+      const { command } = item;
+      if (!(command instanceof Command) || command.isSettled || this.#own.has(command)) continue;
+      this.#fates.interrupted(command, why, this.#room);
     }
   }
 
@@ -236,7 +231,7 @@ export class FleetRedis extends Redis {
     this.#connected = true;
     this.#route.ready();
     this.stream.on('data', () => {
-      if (this.commandQueue.length === 0) this.#drained();
+      if (this.commandQueue.length === 0) this.#drain.end();
     });
     if (this.#route.astray) this.reconsider();
     else this.#flush();
@@ -244,7 +239,7 @@ export class FleetRedis extends Redis {
 
   #ended(): void {
     this.#stopRetry();
-    this.#stopDrain();
+    this.#drain.forget();
     this.#route.close();
     this.#room.rejectAll(new Error(CLOSED));
   }
@@ -268,8 +263,8 @@ export class FleetRedis extends Redis {
   #resume(transaction: Transaction, command: Command): boolean {
     const before = transaction.over ? null : transaction.before(command, this.#connection);
     if (before === null) {
-      if (!transaction.over) transaction.fail((one) => new TransactionLost(this.#named(one)));
-      if (!command.isSettled) command.reject(new TransactionLost(this.#named(command)));
+      if (!transaction.over) transaction.fail((one) => new TransactionLost(this.#fates.named(one)));
+      if (!command.isSettled) command.reject(new TransactionLost(this.#fates.named(command)));
       return false;
     }
     for (const { name, args } of before) {
@@ -293,8 +288,8 @@ export class FleetRedis extends Redis {
   }
 
   #stayHere(): void {
-    this.#stopDrain();
-    this.#whenDrained(this.#settings.graceMs, () => this.#flush());
+    this.#drain.forget();
+    this.#whenDrained(() => this.#flush());
   }
 
   #refusalOf(error: Error, transaction: Transaction | undefined): 'moved' | 'unavailable' | null {
@@ -319,74 +314,13 @@ export class FleetRedis extends Redis {
     const now = performance.now();
     this.#refusals = now - this.#refusedAt > CALM_MS ? 1 : this.#refusals + 1;
     this.#refusedAt = now;
-    const again = (): void => this.#whenDrained(this.#settings.graceMs, () => this.#flush());
+    const again = (): void => this.#whenDrained(() => this.#flush());
     this.#retry = setTimeout(again, pauseAfter(this.#refusals + 1));
   }
 
-  /** Its answer will never come. */
-  #interrupted(command: Command, why: string): void {
-    if (command.isSettled || this.#own.has(command)) return;
-    const name = command.name.toLowerCase();
-    const transaction = this.#transactions.of(command);
-    if (transaction) this.#transactionInterrupted(transaction, command, why);
-    else if (SUBSCRIPTIONS.has(name)) this.#room.putBack(this.#subscribedAgain(command), {});
-    else if (HARMLESS.has(name)) this.#room.putBack(command, {});
-    else if (this.#settings.onInterrupted === 'retry') this.#room.putBack(command, { maybeExecuted: true });
-    else command.reject(new OutcomeUnknown(this.#named(command), why));
-  }
-
-  /** Before EXEC nothing of it is executed. */
-  #transactionInterrupted(transaction: Transaction, command: Command, why: string): void {
-    const { commands, watches } = transaction;
-    const last = commands.at(-1);
-    const execSent = last?.name.toLowerCase() === 'exec' && transaction.reached(last);
-    const again = !execSent || (this.#settings.onInterrupted === 'retry' && watches.size === 0);
-    if (again) this.#room.putBack(command, { maybeExecuted: execSent });
-    else transaction.fail((one) => new OutcomeUnknown(this.#named(one), why));
-  }
-
-  /** A new one in its place: how many of its channels were answered is known to ioredis alone. */
-  #subscribedAgain(command: Command): Command {
-    const again = new Command(command.name, command.args);
-    again.promise.then(
-      (count: unknown) => command.resolve(count),
-      (error: unknown) => command.reject(error instanceof Error ? error : new Error(String(error))),
-    );
-    return again;
-  }
-
-  #expired({ command, maybeExecuted, refusal }: Waiting): void {
-    const { maxWaitMs, watch } = this.#settings;
-    const why = refusal ? `${watch.state}, and it answers "${refusal.message}"` : watch.state;
-    const problem = (one: Command): Error =>
-      maybeExecuted
-        ? new OutcomeUnknown(this.#named(one), `no leader took it again within ${maxWaitMs} ms`)
-        : new NoLeader(this.#named(one), maxWaitMs, why, refusal ? { cause: refusal } : {});
-    const transaction = this.#transactions.of(command);
-    if (transaction) transaction.fail(problem);
-    else command.reject(problem(command));
-  }
-
-  #named(command: Command): FailedCommand {
-    return { database: this.#settings.database, command: command.name.toLowerCase() };
-  }
-
-  /** `then` once every command in flight is answered, or after `ms`: whichever comes first. */
-  #whenDrained(ms: number, then: () => void): void {
-    this.#stopDrain();
-    if (this.commandQueue.length === 0) then();
-    else this.#drain = { then, timer: setTimeout(() => this.#drained(), ms) };
-  }
-
-  #drained(): void {
-    const drain = this.#drain;
-    this.#stopDrain();
-    drain?.then();
-  }
-
-  #stopDrain(): void {
-    if (this.#drain) clearTimeout(this.#drain.timer);
-    this.#drain = null;
+  /** `then` once every command in flight is answered, or after the grace: whichever comes first. */
+  #whenDrained(then: () => void): void {
+    this.#drain.wait(this.commandQueue.length, this.#settings.graceMs, then);
   }
 
   #stopRetry(): void {
