@@ -71,7 +71,7 @@ export async function switchover(input: SwitchoverRequest): Promise<RunbookResul
       ...LOOK,
       preflight: true,
       run: async () => {
-        const seen = await control('look at both sides').planSwitchover({ request });
+        const seen = await local('look at both sides').planSwitchover({ request });
         if (request.dryRun !== true) requireSome(seen, request.expectedLeader);
         return seen;
       },
@@ -91,9 +91,9 @@ export async function switchover(input: SwitchoverRequest): Promise<RunbookResul
       undo: {
         does: 'Releases the databases.',
         always: true,
-        run: () => control('release').releaseDatabases({ databases: fit }),
+        run: () => local('release').releaseDatabases({ databases: fit }),
       },
-      run: () => control('claim').claimDatabases({ databases: fit, urgency: 'planned' }),
+      run: () => local('claim').claimDatabases({ databases: fit, urgency: 'planned' }),
     });
 
     const owned = await runbook.step({
@@ -101,7 +101,7 @@ export async function switchover(input: SwitchoverRequest): Promise<RunbookResul
       preflight: true,
       run: async () => {
         const { expectedLeader } = request;
-        const seen = await control('look at both sides').planSwitchover({
+        const seen = await local('look at both sides').planSwitchover({
           request: { databases: fit, ...(expectedLeader === undefined ? {} : { expectedLeader }) },
         });
         requireSome(seen, expectedLeader);
@@ -125,7 +125,7 @@ export async function switchover(input: SwitchoverRequest): Promise<RunbookResul
     }
     await runbook.step({
       ...RELEASE,
-      run: () => control('release').releaseDatabases({ databases: fit }),
+      run: () => local('release').releaseDatabases({ databases: fit }),
     });
     if (misses.length > 0) {
       await runbook.step({ ...ACCOUNT, preflight: true, run: () => sayMisses(handedOver, misses) });
