@@ -75,6 +75,10 @@ export interface LeaseSettings {
 /** Milliseconds; those of the lease count from the moment before the last successful renewal was sent. */
 export interface LeaseTimes {
   readonly renewEvery: number;
+  /** How long Consul has to answer. */
+  readonly requestWithin: number;
+  /** From the beginning of a renewal that failed to the beginning of the next. */
+  readonly retryEvery: number;
   /** From here on, an agent that could not renew asks whether the followers still acknowledge. */
   readonly proveFrom: number;
   /** From here on a leader serves only while its follower acknowledges. */
@@ -100,6 +104,8 @@ export function leaseTimes({ ttl, downAfter }: LeaseSettings): LeaseTimes {
   const patience = Math.max(LEAST_PATIENCE, Math.min(ttl, downAfter));
   return {
     renewEvery: ttl / 3,
+    requestWithin: ttl / 4,
+    retryEvery: Math.min(500, ttl / 12),
     proveFrom: ttl / 2,
     fenceFrom: ttl * 0.75,
     proveEvery: patience * 0.1,

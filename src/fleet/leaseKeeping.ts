@@ -43,6 +43,8 @@ export interface LeadingProcess {
 export interface OwnLease {
   /** 0: not held yet by this run of the agent; `sentAt` is its start then. */
   readonly term: number;
+  /** Somebody had waited the last one out and broken it: to promote whom the record tells. */
+  readonly afterBreak: boolean;
   readonly sentAt: number;
 }
 
@@ -71,7 +73,12 @@ export function nextMove(process: LeadingProcess, lease: OwnLease, times: LeaseT
   const age = now - lease.sentAt;
   if (age < times.fenceFrom) {
     if (standing === 'not named') return lease.term > 0 ? 'depose' : 'none';
-    if (fence !== 'open') return lease.term > 0 ? towardsServing(process, lease, now) : 'none';
+    if (lease.term > 0) {
+      if (fence !== 'open') return towardsServing(process, lease, times, now);
+      // A record may have changed while nobody here could see it.
+      if (process.consulted?.term !== lease.term) return 'consult';
+      if (lease.afterBreak && standing === 'leader' && !process.consulted.mayLead) return 'fence';
+    }
     return age >= times.proveFrom ? proof(process, times, now) : 'none';
   }
   if (fence === 'closed' || !process.witnessed) return 'none';
@@ -94,9 +101,15 @@ function proof({ witnessed, asked }: LeadingProcess, { proveEvery }: LeaseTimes,
   return asked === null || (!asked.pending && now >= asked.at + proveEvery) ? 'prove' : 'none';
 }
 
-function towardsServing({ consulted }: LeadingProcess, { term }: OwnLease, now: number): Move {
+function towardsServing(
+  { fence, closingSince, consulted }: LeadingProcess,
+  { term }: OwnLease,
+  { obeyWithin }: LeaseTimes,
+  now: number,
+): Move {
   if (consulted?.term !== term) return 'consult';
   const { at, mayLead: yes } = consulted;
+  if (!yes && fence === 'closing' && closingSince !== null && now >= closingSince + obeyWithin) return 'kill';
   if (now >= at + (yes ? YES_HOLDS : NO_HOLDS)) return 'consult';
   return yes ? 'serve' : 'none';
 }

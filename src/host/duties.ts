@@ -3,7 +3,6 @@
 import type { FleetConsul } from '../connections/consul.js';
 import type { Log } from '../connections/log.js';
 import type { LeaseSettings } from '../fleet/lease.js';
-import { recordStore } from '../records/databases.js';
 import { fleetStore } from '../records/fleet.js';
 import { leaseStore } from '../records/leases.js';
 import { knownRecords } from './knownRecords.js';
@@ -71,18 +70,18 @@ export function hostDuties(duties: HostDuties): Reporting {
     clock,
     log,
     onHeld: () => guard.wake(),
+    onAgain: () => records.askAnew(),
   });
   const startedAt = clock();
-  const readRecord = recordStore(consul, fleet);
   const guard = leaderGuard({
     host,
     credentials: settings.credentials,
     // A longer time to live counts from the first renewal that grants it.
     settings: () => ({ ...leases, ttl: Math.min(leases.ttl, keeping.held()?.ttl ?? leases.ttl) }),
-    lease: () => keeping.held() ?? { term: 0, sentAt: startedAt },
+    lease: () => keeping.held() ?? { term: 0, sentAt: startedAt, afterBreak: false },
     pulses,
     record: (database) => records.of(database),
-    readRecord: async (database) => (await readRecord.read(database))?.record ?? null,
+    readRecord: (database) => records.read(database),
     watch,
     kill: (database, pid) => killNow(pid, processes.files(database)),
     depose: ({ database, endpoint }, obeyWithinMs) =>

@@ -116,14 +116,21 @@ export function leaderGuard(dependencies: LeaderGuardDependencies): LeaderGuard 
     if (known === null) return;
     const asked = { at: clock(), pending: true };
     guard.asked = asked;
+    const { proofWithin } = times();
+    const late = setTimeout(() => {
+      asked.pending = false;
+      change.wake();
+    }, proofWithin);
     try {
       const redis = await proofs.connection({ database, endpoint, pid });
-      const { proofWithin } = times();
-      const left = proofWithin - (clock() - asked.at);
-      if (await isAcknowledged(redis, witnessesOf(endpoint, known), left)) guard.provenAt = asked.at;
+      const left = asked.at + proofWithin - clock();
+      // Late ones count from when they were asked for, too.
+      if (left > 0 && (await isAcknowledged(redis, witnessesOf(endpoint, known), left)))
+        guard.provenAt = Math.max(guard.provenAt ?? asked.at, asked.at);
     } catch {
       // No answer is no proof.
     } finally {
+      clearTimeout(late);
       asked.pending = false;
       change.wake();
     }
@@ -142,15 +149,18 @@ export function leaderGuard(dependencies: LeaderGuardDependencies): LeaderGuard 
   async function close(sight: Sight, guard: Guarded): Promise<void> {
     const { database } = sight;
     guard.closingSince = clock();
-    guard.consulted = null;
+    const owner = guard.consulted?.mayLead === false ? record(database)?.operation?.workflowId : undefined;
+    const why =
+      owner === undefined
+        ? `the lease of ${host} could not be renewed, and its follower does not acknowledge`
+        : `the lease of ${host} had been broken, and ${owner} is about to promote somebody`;
     try {
       const redis = await watch.connection(sight);
       await setMinReplicas(redis, database, FENCED);
-      guard.reason = `the lease of ${host} could not be renewed, and its follower did not acknowledge`;
+      guard.reason = why;
       log.warn(
-        `Fenced ${database}: it takes no writes from now on, because the lease of ${host} could not be renewed and its ` +
-          'follower does not acknowledge: somebody else may lead soon. Reads are served. It serves again by itself once ' +
-          'the lease is held and the record still names it.',
+        `Fenced ${database}: it takes no writes from now on, because ${why}. Reads are served. It serves again by itself ` +
+          'once the lease is held, and the record names it and is owned by no promotion.',
       );
     } catch {
       // What does not obey is killed.
@@ -161,8 +171,8 @@ export function leaderGuard(dependencies: LeaderGuardDependencies): LeaderGuard 
     if (pid === null) return;
     guard.killed = true;
     log.error(
-      `Killed ${database} (pid ${pid}): the lease of ${host} could not be renewed, its follower does not acknowledge, and ` +
-        'it did not obey its fence in time. Its data file stays. Look at `redis-fleet status`, and bring it up again with ' +
+      `Killed ${database} (pid ${pid}): ${host} may not let it serve now, since somebody else may lead soon, and it did ` +
+        'not obey its fence in time. Its data file stays. Look at `redis-fleet status`, and bring it up again with ' +
         `\`redis-fleet bring-up ${database}\`.`,
     );
     void dependencies.kill(database, pid);
@@ -257,7 +267,7 @@ export function leaderGuard(dependencies: LeaderGuardDependencies): LeaderGuard 
     fenced: (database) => guarded.get(database)?.reason ?? null,
     wake: () => change.wake(),
     recordsChanged() {
-      for (const guard of guarded.values()) guard.consulted = null;
+      for (const guard of guarded.values()) if (guard.consulted?.mayLead === false) guard.consulted = null;
       change.wake();
     },
     async run(signal) {

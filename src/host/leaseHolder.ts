@@ -10,10 +10,10 @@ export type LeaseContent = Pick<HostLease, 'ttl' | 'processes' | 'leaders'>;
 
 export interface Held {
   readonly term: number;
+  /** The lease that this term replaced had been broken. */
+  readonly afterBreak: boolean;
   /** By our clock, before the last successful renewal was sent. */
   readonly sentAt: number;
-  /** By our clock, after Consul had confirmed it. */
-  readonly confirmedAt: number;
   /** The least that a document which may stand in Consul grants. Milliseconds. */
   readonly ttl: number;
 }
@@ -91,8 +91,9 @@ export function leaseHolder(dependencies: LeaseHolderDependencies): LeaseHolder 
       pendingTtl = Math.min(pendingTtl, lease.ttl);
       const index = await leases.renew(lease, from.index, timeoutMs());
       if (index === null) continue;
+      const afterBreak = held?.term === next.term ? held.afterBreak : from.from?.broken !== undefined;
       if (held?.term !== next.term) onTaken(next.term, from.from);
-      held = { term: next.term, sentAt, confirmedAt: clock(), ttl: lease.ttl };
+      held = { term: next.term, afterBreak, sentAt, ttl: lease.ttl };
       pendingTtl = Infinity;
       at = { ...next, index };
       return;

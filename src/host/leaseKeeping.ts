@@ -15,8 +15,6 @@ import { waking } from './waking.js';
 
 /** What happens together is said together. */
 const GATHER_MS = 2;
-/** A renewal that failed is tried again so soon, or sooner where the lease is short. */
-const RETRY_MS = 500;
 
 export interface LeaseKeeping {
   held(): Held | null;
@@ -38,6 +36,8 @@ export interface LeaseKeepingDependencies {
   readonly log: Log;
   /** The lease was confirmed. */
   readonly onHeld: () => void;
+  /** It was, after it could not be for a while. */
+  readonly onAgain: () => void;
 }
 
 export function leaseKeeping(dependencies: LeaseKeepingDependencies): LeaseKeeping {
@@ -49,10 +49,11 @@ export function leaseKeeping(dependencies: LeaseKeepingDependencies): LeaseKeepi
     agent: randomUUID(),
     leases,
     clock,
-    timeoutMs: () => times().renewEvery,
+    timeoutMs: () => times().requestWithin,
     onTaken: (term, from) => log.info(takenBecause(host, term, from)),
   });
   const pulseChanged = waking();
+  let failing = false;
 
   function content(): LeaseContent {
     const processes = pulses.own().flatMap((sight): [string, ProcessPulse][] => {
@@ -73,11 +74,14 @@ export function leaseKeeping(dependencies: LeaseKeepingDependencies): LeaseKeepi
   async function renew(): Promise<boolean> {
     try {
       await holder.renew(content);
+      if (failing) dependencies.onAgain();
+      failing = false;
       trouble.ends('lease', `The lease of ${host} is renewed again.`);
       dependencies.onHeld();
       return true;
     } catch (error) {
       if (!(error instanceof FleetError)) throw error;
+      failing = true;
       trouble.begins('lease', `The lease of ${host} cannot be renewed: ${error.message}`);
       return false;
     }
@@ -93,11 +97,10 @@ export function leaseKeeping(dependencies: LeaseKeepingDependencies): LeaseKeepi
       while (!stopped()) {
         const since = clock();
         const done = await renew();
-        const { renewEvery } = times();
-        const next = done ? renewEvery : Math.min(RETRY_MS, renewEvery / 4);
+        const { renewEvery, retryEvery } = times();
         // An outage is not hammered with changes.
-        if (!done) await waking().pause(next, signal);
-        else if (await pulseChanged.pause(since + next - clock(), signal))
+        if (!done) await waking().pause(since + retryEvery - clock(), signal);
+        else if (await pulseChanged.pause(since + renewEvery - clock(), signal))
           await waking().pause(GATHER_MS, signal);
       }
       await holder.leave(content).catch((error: unknown) => {

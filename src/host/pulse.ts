@@ -70,9 +70,8 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
   const own = new Map<string, Watched>();
   const leaders = new Map<string, Watched>();
   const leaderWatch = processWatch(dependencies.credentials, (database) => {
-    const watched = leaders.get(database);
-    // Refused or accepted: that says it.
-    if (watched !== undefined) void ask(watched);
+    // Refused or accepted: that says it. Its follower here loses it in the same moment.
+    for (const watched of [leaders.get(database), own.get(database)]) if (watched) void ask(watched);
   });
 
   function see(watched: Watched, seen: Partial<Sight>): void {
