@@ -134,7 +134,7 @@ export function leaderLooks({
             downAfterMs,
             ...(mindOwners ? atWork(record) : {}),
           };
-          const verdict = judgeLeader(sightings);
+          const verdict = judged(sightings);
           found.set(database, {
             verdict,
             refused: sightings.control.seen === 'refused',
@@ -155,6 +155,22 @@ export function leaderLooks({
 
 function atWork({ operation }: DatabaseRecord): { readonly atWork?: string } {
   return operation === undefined || operation.urgency === 'urgent' ? {} : { atWork: operation.workflowId };
+}
+
+/**
+ * A process that answers, and follows nobody, takes no writes: nobody else has to say so where nobody else is left. Unless
+ * a planned runbook demoted it a moment ago.
+ */
+function judged(sightings: LeaderSightings): LeaderVerdict {
+  const verdict = judgeLeader(sightings);
+  const { control, followerLink, atWork } = sightings;
+  const alone = control.seen === 'not leading' && followerLink === null && atWork === undefined;
+  if (verdict.state !== 'doubted' || !alone) return verdict;
+  return {
+    state: 'failed',
+    why: 'Its process answers, but does not lead, and its follower does not answer.',
+    fence: 'none',
+  };
 }
 
 /** Of a leader for which nothing has to be done: what keeps it from writes? */
