@@ -136,7 +136,8 @@ const LONGEST_WAIT_S = 300;
 /** Consul adds up to a sixteenth of the wait. */
 const WATCH_TIMEOUT_MS = LONGEST_WAIT_S * 1_000 * (1 + 1 / 16) + 10_000;
 const FIRST_PAUSE_MS = 500;
-const LONGEST_PAUSE_MS = 15_000;
+/** A promotion may wait for the end of an outage of Consul: it is to be noticed soon. */
+const LONGEST_PAUSE_MS = 2_000;
 
 export interface WatchHandlers {
   /** Called with all there is first, then after every change of it. */
