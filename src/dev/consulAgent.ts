@@ -38,6 +38,8 @@ function configuration(folder: string, address: string, ports: DevPorts): unknow
     },
     // The timing of production; the default is for machines too small for that.
     performance: { raft_multiplier: 1 },
+    // All hosts and clients of this fleet are one address to it; the default is for one machine each.
+    limits: { http_max_conns_per_client: 4096 },
     // A stop is a restart here: the single server keeps its place.
     leave_on_terminate: false,
     skip_leave_on_interrupt: true,

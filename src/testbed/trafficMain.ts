@@ -1,10 +1,14 @@
 /** A process of its own for clients that write all the time, so that who measures does not slow them. */
 
+import { EventEmitter } from 'node:events';
 import process from 'node:process';
 import { FleetError, messageOf } from '../fleet/errors.js';
 import { clientOf } from './trafficClients.js';
 import type { TrafficAnswer, TrafficMessage, TrafficQuestion } from './trafficContract.js';
 import { TrafficStream } from './trafficStream.js';
+
+// ioredis adds a listener to its socket for every refusal that came with the one that made it reconnect.
+EventEmitter.defaultMaxListeners = 0;
 
 const streams: TrafficStream[] = [];
 
