@@ -25,7 +25,8 @@ export interface WatchDependencies {
   readonly fleetName: string;
   readonly consul: FleetConsul;
   readonly credentials: Credentials;
-  readonly temporal: Client;
+  /** Opens a client that says at once when Temporal is away; closed when nothing is watched here any more. */
+  readonly openTemporal: () => Client;
   readonly log: Log;
   readonly records: RecordStore;
   readonly fleet: FleetStore;
@@ -44,12 +45,29 @@ interface Running {
 }
 
 export function watchActivities(dependencies: WatchDependencies): WatchActivities {
-  const { consul, fleetName, fleet, records, leases, credentials, temporal, log } = dependencies;
+  const { consul, fleetName, fleet, records, leases, credentials, log } = dependencies;
   const maintenance = maintenanceStore(consul, fleetName);
   const watches = watchStore(consul, fleetName);
   const surroundings = new Surroundings({ fleetName, consul, fleet, records, maintenance });
   /** After an outage of Temporal it may start a watch that never ended here. */
   const running = new Map<string, Running>();
+  let opened: Client | null = null;
+  let users = 0;
+
+  async function withTemporal(use: (temporal: Client) => Promise<void>): Promise<void> {
+    opened ??= dependencies.openTemporal();
+    users += 1;
+    try {
+      await use(opened);
+    } finally {
+      users -= 1;
+      if (users === 0) {
+        const { connection } = opened;
+        opened = null;
+        await connection.close();
+      }
+    }
+  }
 
   async function knownRunIds(server: string): Promise<ReadonlyMap<string, string>> {
     try {
@@ -65,59 +83,61 @@ export function watchActivities(dependencies: WatchDependencies): WatchActivitie
     }
   }
 
+  async function watchLeaders(server: string, temporal: Client): Promise<void> {
+    const { info, cancellationSignal } = Context.current();
+    const workflowId = info.workflowExecution?.workflowId ?? '';
+    const ending = new AbortController();
+    const signals = [cancellationSignal, ...(dependencies.signal ? [dependencies.signal] : [])];
+    const end = (): void => ending.abort();
+    for (const signal of signals) signal.addEventListener('abort', end, { once: true });
+    if (signals.some(({ aborted }) => aborted)) end();
+    const timer = setTimeout(end, LONGEST_WATCH_MS);
+    const handle = temporal.workflow.getHandle(workflowId);
+    const telling = new Telling({ watches, log, signal: (view) => handle.signal(WATCH_SIGNAL, view) });
+    const runIds = await knownRunIds(server);
+    const before = running.get(server);
+    const watch = new ServerWatch({
+      server,
+      workflowId,
+      worker: `${hostname()}, process ${String(process.pid)}`,
+      credentials,
+      surroundings,
+      leases,
+      owners: new Owners(dependencies.askOwnerState, () => watch.wake()),
+      telling,
+      log,
+      knownRunIds: runIds,
+      promotions: (self) =>
+        new Promotions({
+          temporal,
+          fleetName,
+          server,
+          by: workflowId,
+          log,
+          signal: ending.signal,
+          onChange: () => self.wake(),
+          isMoreInDoubt: (host, called) => self.isMoreInDoubt(host, called),
+        }),
+    });
+    if (before !== undefined) {
+      watch.promotions.inherit(before.watch.promotions);
+      before.end();
+    }
+    running.set(server, { watch, end });
+    try {
+      await watch.run(ending.signal);
+    } finally {
+      clearTimeout(timer);
+      for (const signal of signals) signal.removeEventListener('abort', end);
+      if (running.get(server)?.watch === watch) running.delete(server);
+    }
+    cancellationSignal.throwIfAborted();
+    if (dependencies.signal?.aborted) {
+      throw ApplicationFailure.retryable('This worker stops; another one watches.', 'WorkerStops');
+    }
+  }
+
   return {
-    async watchLeaders({ server }) {
-      const { info, cancellationSignal } = Context.current();
-      const workflowId = info.workflowExecution?.workflowId ?? '';
-      const ending = new AbortController();
-      const signals = [cancellationSignal, ...(dependencies.signal ? [dependencies.signal] : [])];
-      const end = (): void => ending.abort();
-      for (const signal of signals) signal.addEventListener('abort', end, { once: true });
-      if (signals.some(({ aborted }) => aborted)) end();
-      const timer = setTimeout(end, LONGEST_WATCH_MS);
-      const handle = temporal.workflow.getHandle(workflowId);
-      const telling = new Telling({ watches, log, signal: (view) => handle.signal(WATCH_SIGNAL, view) });
-      const runIds = await knownRunIds(server);
-      const before = running.get(server);
-      const watch = new ServerWatch({
-        server,
-        workflowId,
-        worker: `${hostname()}, process ${String(process.pid)}`,
-        credentials,
-        surroundings,
-        leases,
-        owners: new Owners(dependencies.askOwnerState, () => watch.wake()),
-        telling,
-        log,
-        knownRunIds: runIds,
-        promotions: (self) =>
-          new Promotions({
-            temporal,
-            fleetName,
-            server,
-            by: workflowId,
-            log,
-            signal: ending.signal,
-            onChange: () => self.wake(),
-            isMoreInDoubt: (host, called) => self.isMoreInDoubt(host, called),
-          }),
-      });
-      if (before !== undefined) {
-        watch.promotions.inherit(before.watch.promotions);
-        before.end();
-      }
-      running.set(server, { watch, end });
-      try {
-        await watch.run(ending.signal);
-      } finally {
-        clearTimeout(timer);
-        for (const signal of signals) signal.removeEventListener('abort', end);
-        if (running.get(server)?.watch === watch) running.delete(server);
-      }
-      cancellationSignal.throwIfAborted();
-      if (dependencies.signal?.aborted) {
-        throw ApplicationFailure.retryable('This worker stops; another one watches.', 'WorkerStops');
-      }
-    },
+    watchLeaders: ({ server }) => withTemporal((temporal) => watchLeaders(server, temporal)),
   };
 }

@@ -67,7 +67,7 @@ export async function connectTemporalWorker(
   return { connection, namespace };
 }
 
-interface Target {
+export interface Target {
   readonly config: ClientConnectConfig;
   readonly namespace: string;
   readonly address: string;
@@ -75,7 +75,8 @@ interface Target {
   readonly source: string;
 }
 
-function temporalTarget(env: NodeJS.ProcessEnv): Target {
+/** @throws FleetError InvalidRequest */
+export function temporalTarget(env: NodeJS.ProcessEnv): Target {
   let config: ClientConnectConfig;
   try {
     config = loadSettings(env);

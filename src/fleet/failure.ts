@@ -8,7 +8,7 @@ export type Sighting =
   | { readonly seen: 'leading' }
   /** Answers, but does not lead: it was reborn (following nobody), or demoted. It takes no writes. */
   | { readonly seen: 'not leading'; readonly loading: boolean }
-  /** Leads, but is another process than before, or one that refuses our password: somebody started it anew. */
+  /** Leads, but is another process than before; or refuses a password that it took before. */
   | { readonly seen: 'reborn' }
   | { readonly seen: 'loading' }
   /** Its host refuses the connection: there is no such process. */
@@ -81,7 +81,10 @@ export function judgeLeader(sightings: LeaderSightings): LeaderVerdict {
   });
 
   if (control.seen === 'leading' && missing.length === 0) {
-    return { state: 'well', why: `It answers as the leader${withoutAgent(sightings)}.` };
+    return {
+      state: 'well',
+      why: `It answers as the leader${withoutLink(sightings)}${withoutAgent(sightings)}.`,
+    };
   }
   if (control.seen === 'not leading' && atWork !== undefined) return doubted(`${atWork} is at work there`);
   if (certainlyGone(sightings) || (missing.length >= 2 && seeing.length === 0)) {
@@ -111,7 +114,10 @@ function controlWord({ control, downAfterMs }: LeaderSightings): Word {
           : 'its process answers, but does not lead',
       };
     case 'reborn':
-      return { says: 'failed', text: 'another process than the one that led answers in its place' };
+      return {
+        says: 'failed',
+        text: 'what answers in its place is another process, or refuses our password',
+      };
     case 'loading':
       return { says: 'failed', text: 'its process is loading its data, and takes no writes' };
     case 'refused':
@@ -142,7 +148,9 @@ function agentWord({ control, lease }: LeaderSightings): Word {
 
 /** The follower and the agent beside it share one network: they are one observer. */
 function followerWord({ control, fromFollowerHost, followerLink, downAfterMs }: LeaderSightings): Word {
-  if (followerLink?.up === true && followerLink.silentForMs < downAfterMs) {
+  // A process that ends takes its links with it; one that hangs, or is cut off, leaves them up and quiet.
+  const mayBeStale = control.seen === 'silent' || control.seen === 'leading';
+  if (followerLink?.up === true && (followerLink.silentForMs < downAfterMs || !mayBeStale)) {
     return { says: 'well', text: "the follower's replication link to it is up" };
   }
   const processMatters = control.seen !== 'not leading' && control.seen !== 'reborn';
@@ -182,6 +190,10 @@ function fenceFor({ control, lease }: LeaderSightings): FenceNeeded {
 function unsure({ control }: LeaderSightings): string {
   if (control.seen === 'silent') return `it has not answered for ${String(Math.round(control.forMs))} ms`;
   return 'it is not known how it is';
+}
+
+function withoutLink({ followerLink }: LeaderSightings): string {
+  return followerLink?.up === false ? "; its follower's replication link to it is down" : '';
 }
 
 function withoutAgent({ lease }: LeaderSightings): string {

@@ -18,6 +18,7 @@ import { awaitConsul, consulFromEnvironment } from '../connections/consul.js';
 import type { FleetConsul } from '../connections/consul.js';
 import { readCredentials } from '../connections/credentials.js';
 import { readFleetFile } from '../connections/fleetFile.js';
+import { impatientTemporalClient } from '../connections/impatientTemporal.js';
 import { createLog } from '../connections/log.js';
 import type { Log } from '../connections/log.js';
 import { patiently } from '../connections/patience.js';
@@ -79,13 +80,14 @@ export async function runControlWorker(options: ControlWorkerOptions): Promise<v
       await addSearchAttributes(connection, namespace, patient);
       const client = new Client({ connection, namespace, ...converter(options) });
       const known = { ...stores(consul, fleetName), fleetName, askOwnerState: askTemporal(client) };
+      const openTemporal = (): Client => impatientTemporalClient(env, options.dataConverter);
       const activities: ControlActivities = {
         ...requestActivities({ fleetName }),
         ...recordActivities(known),
         ...redisActivities({ credentials }),
         ...switchoverActivities({ ...known, credentials }),
         ...promotionActivities({ ...known, consul, credentials }),
-        ...watchActivities({ ...known, consul, credentials, temporal: client, log, signal }),
+        ...watchActivities({ ...known, consul, credentials, openTemporal, log, signal }),
       };
       const worker = await Worker.create({
         connection,

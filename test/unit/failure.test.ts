@@ -197,6 +197,27 @@ describe('what happens to leaders', () => {
     });
   });
 
+  test('the same, and the agent beside the follower still reaches the leader: it is well, and the sentence tells', () => {
+    expect(judge({ followerLink: LINK_DOWN })).toEqual({
+      state: 'well',
+      why: "It answers as the leader; its follower's replication link to it is down.",
+    });
+  });
+
+  test('an idle leader that refuses our password, and its agent, still has its follower: nobody acts', () => {
+    const lockedOut = {
+      control: { seen: 'reborn' },
+      lease: { state: 'held', pulse: 'silent' },
+      fromFollowerHost: 'silent',
+      followerLink: { up: true, silentForMs: 9_000 },
+    } as const;
+    expect(judge(lockedOut)).toMatchObject({ state: 'doubted' });
+    expect(judge({ ...lockedOut, followerLink: LINK_DOWN })).toMatchObject({
+      state: 'failed',
+      fence: 'agent',
+    });
+  });
+
   test("the control plane's own network is broken: nobody acts", () => {
     expect(judge({ control: SILENT })).toEqual({
       state: 'doubted',

@@ -115,6 +115,7 @@ export class LeaderProbe {
     }
     // We were let in before: whoever asks for another password is somebody else.
     if (/^(WRONGPASS|NOAUTH)\b/.test(messageOf(error)) && this.#runId !== null) {
+      this.#answering = null;
       this.#answered({ seen: 'reborn' });
       return;
     }

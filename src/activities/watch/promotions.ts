@@ -19,7 +19,7 @@ const GATHER_MS = 10;
 const GATHER_AT_MOST_MS = 50;
 /** Between two tries to reach Temporal. */
 const RETRY_MS = 250;
-const START_WITHIN_MS = 2_000;
+const START_WITHIN_MS = 1_000;
 const FIRST_BACKOFF_MS = 15_000;
 const LONGEST_BACKOFF_MS = 120_000;
 /** Whatever changed: not at every flicker. */
