@@ -3,7 +3,7 @@
 import { FleetError } from '../../fleet/errors.js';
 import { now, startTraffic, type Traffic } from '../../testbed/traffic.js';
 import type { StreamFigures, StreamOptions } from '../../testbed/trafficContract.js';
-import { waitFor } from '../../testbed/waiting.js';
+import { pause, waitFor } from '../../testbed/waiting.js';
 import { showAddress, type Stage, type SystemName } from './stage.js';
 
 export interface Observation {
@@ -38,6 +38,7 @@ const IN_FLIGHT = 64;
 const FLOWS_WITHIN_MS = 20_000;
 const FLOWS_FOR_MS = 1000;
 const ANSWERS_WITHIN_MS = 20_000;
+const LOOK_EVERY_MS = 50;
 
 export class Clients {
   readonly #stage: Stage;
@@ -87,27 +88,18 @@ export class Clients {
     }
   }
 
-  /** Waits until the client that follows was acknowledged a write by another process than the old leader. */
+  /**
+   * Waits until the client that follows was acknowledged a write by another process than the old leader. One that never
+   * is shows in the figures: its outage has not ended.
+   */
   async moved(since: number, deadlineMs: number): Promise<void> {
     const old = showAddress(this.#stage.leader);
-    await waitFor(
-      async () => {
-        const { by } = only(await this.#follows.figures({ from: since }));
-        return Object.entries(by).some(([server, { count }]) => server !== old && count > 0);
-      },
-      {
-        deadlineMs,
-        what: `a client of ${this.#stage.system} to write to another leader of ${this.#stage.database}`,
-      },
-    );
+    await this.#until(since, deadlineMs, ({ by }) => Object.keys(by).some((server) => server !== old));
   }
 
-  /** Waits until the client that follows was acknowledged a write by anybody. */
+  /** The same for a write that is acknowledged by anybody. */
   async writesAgain(since: number, deadlineMs: number): Promise<void> {
-    await waitFor(async () => only(await this.#follows.figures({ from: since })).acknowledged > 0, {
-      deadlineMs,
-      what: `a client of ${this.#stage.system} to write to ${this.#stage.database} again`,
-    });
+    await this.#until(since, deadlineMs, ({ acknowledged }) => acknowledged > 0);
   }
 
   follower(window: { readonly from: number; readonly to?: number }): Promise<StreamFigures> {
@@ -144,6 +136,12 @@ export class Clients {
   end(): void {
     this.#follows.end();
     this.#stays?.end();
+  }
+
+  async #until(since: number, deadlineMs: number, holds: (figures: StreamFigures) => boolean): Promise<void> {
+    const deadline = now() + deadlineMs;
+    while (!holds(only(await this.#follows.figures({ from: since }))) && now() < deadline)
+      await pause(LOOK_EVERY_MS);
   }
 
   async #flow(): Promise<void> {
