@@ -12,7 +12,8 @@ import type { LeaderSightings, LeaderVerdict, LeaseSighting, Sighting } from '..
 import { isPointedAt } from '../fleet/gates.js';
 import { LEASE_MARGIN } from '../fleet/lease.js';
 import type { HostLease, ProcessPulse, Pulse, StoredLease } from '../fleet/lease.js';
-import type { Candidate, CandidateSeen, Fencing } from '../fleet/promotion.js';
+import type { Fencing } from '../fleet/promotion.js';
+import type { Candidate, CandidateSeen } from '../fleet/promotionChoice.js';
 import { followersOf } from '../fleet/promotion.js';
 import type { DatabaseRecord, Endpoint } from '../fleet/record.js';
 import type { LeaseStore } from '../records/leases.js';

@@ -6,15 +6,10 @@ import { describeRedisError } from '../connections/redis.js';
 import type { Redis } from '../connections/redis.js';
 import { FleetError, messageOf } from '../fleet/errors.js';
 import { BLACK_HOLE } from '../fleet/gates.js';
-import {
-  choosePromotion,
-  followersOf,
-  linkEnds,
-  nextFollower,
-  outcomeOf,
-  promotedByOwner,
-} from '../fleet/promotion.js';
-import type { CandidateSeen, PromotionOutcome } from '../fleet/promotion.js';
+import { followersOf, linkEnds, outcomeOf, promotedByOwner } from '../fleet/promotion.js';
+import { choosePromotion, nextFollower } from '../fleet/promotionChoice.js';
+import type { PromotionOutcome } from '../fleet/promotion.js';
+import type { CandidateSeen } from '../fleet/promotionChoice.js';
 import { sameEndpoint } from '../fleet/record.js';
 import type { Endpoint, StoredRecord } from '../fleet/record.js';
 import { changeLeader, leadAgain, notOwned } from '../fleet/recordChanges.js';

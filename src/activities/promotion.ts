@@ -6,7 +6,8 @@ import { FleetError } from '../fleet/errors.js';
 import type { Fleet } from '../fleet/fleet.js';
 import { fencedAfterLosingFollower } from '../fleet/lease.js';
 import { dependsOnOwnerState, mayClaim, sameRun } from '../fleet/ownership.js';
-import { choosePromotion, promotedAgain, promotedByOwner, tripsBreaker } from '../fleet/promotion.js';
+import { promotedAgain, promotedByOwner, tripsBreaker, withoutAgent } from '../fleet/promotion.js';
+import { choosePromotion } from '../fleet/promotionChoice.js';
 import type { PromotionCase } from '../fleet/promotion.js';
 import { selectForPromotion } from '../fleet/promotionSelection.js';
 import { showEndpoint } from '../fleet/record.js';
@@ -17,6 +18,7 @@ import type { Author } from '../fleet/recordChanges.js';
 import type { RecordStore } from '../records/databases.js';
 import type { FleetStore } from '../records/fleet.js';
 import type { LeaseStore } from '../records/leases.js';
+import { watchStore } from '../records/watches.js';
 import { atOnce } from './atOnce.js';
 import { leaderLooks } from './leaderSightings.js';
 import type { LookOptions, Seen } from './leaderSightings.js';
@@ -41,6 +43,7 @@ export interface PromotionDependencies {
 
 export function promotionActivities(dependencies: PromotionDependencies): PromotionActivities {
   const { fleetName, records, fleet, credentials, askOwnerState } = dependencies;
+  const watches = watchStore(dependencies.consul, fleetName);
   const connections = warmConnections(credentials);
   const looks = leaderLooks({ ...dependencies, connections });
 
@@ -74,6 +77,19 @@ export function promotionActivities(dependencies: PromotionDependencies): Promot
       if (!(error instanceof FleetError) || error.retryable) throw error;
       return { database, claimed: false, kind: error.kind, why: error.message };
     }
+  }
+
+  /** Asked only where a lease is all that fences: what the watches remember of agents that were gone before. */
+  async function hostsWithoutAgent(seen: ReadonlyMap<string, Seen>): Promise<ReadonlySet<string>> {
+    const byLease = [...seen.values()].some(
+      ({ verdict, fencing }) =>
+        fencing === 'lease' || (verdict.state === 'failed' && verdict.fence === 'lease'),
+    );
+    if (!byLease) return new Set();
+    const databases = (await watches.list()).flatMap((view) => view.databases);
+    return new Set(
+      databases.flatMap(({ leader, sightings }) => (sightings.lease.state === 'nobody' ? [leader.host] : [])),
+    );
   }
 
   /** A planned runbook gives way only to a leader that has failed: what it did would be lost for nothing. */
@@ -127,9 +143,11 @@ export function promotionActivities(dependencies: PromotionDependencies): Promot
       const mindOwners = request.dryRun === true;
       const seen = await looks.look(claimed, lookOptions(request, applied, { patient, mindOwners }));
       const now = Date.now();
+      const agentless = await hostsWithoutAgent(seen);
       const cases = claimed.flatMap((record): PromotionCase[] => {
         const found = seen.get(record.database);
-        return found === undefined ? [] : [caseOf(record, found, request.allowDataLoss ?? [], applied, now)];
+        if (found === undefined) return [];
+        return [withoutAgent(caseOf(record, found, request.allowDataLoss ?? [], applied, now), agentless)];
       });
       const failed = cases.filter(({ verdict, choice }) => verdict.state === 'failed' && choice.may);
       const all = list.records.map(({ record }) => record);

@@ -6,7 +6,7 @@ import type { Redis } from '../connections/redis.js';
 import { FleetError, messageOf } from '../fleet/errors.js';
 import type { ProcessFacts } from '../fleet/facts.js';
 import { parseProcessFacts } from '../fleet/processFacts.js';
-import type { CandidateSeen } from '../fleet/promotion.js';
+import type { CandidateSeen } from '../fleet/promotionChoice.js';
 import type { Endpoint } from '../fleet/record.js';
 
 export type QuickLook =
@@ -52,7 +52,11 @@ export async function openLook(
   } catch (error) {
     const closed = /^Connection is closed/.test(messageOf(error));
     const told = describeRedisError(endpoint, closed && cause !== null ? cause : error, timeoutMs);
-    return { look: { answers: false, how: howSilent(cause, error, told), why: messageOf(told) }, redis, close };
+    return {
+      look: { answers: false, how: howSilent(cause, error, told), why: messageOf(told) },
+      redis,
+      close,
+    };
   }
 }
 
@@ -76,7 +80,8 @@ export function candidateSeen(look: QuickLook): CandidateSeen {
     loading,
     position,
     previous,
-    link: link === null ? null : { up: link.up, synchronising: link.synchronising, downForMs: look.downForMs },
+    link:
+      link === null ? null : { up: link.up, synchronising: link.synchronising, downForMs: look.downForMs },
   };
 }
 
@@ -93,7 +98,11 @@ function seen(info: string): QuickLook {
   };
 }
 
-function howSilent(cause: unknown, error: unknown, told: unknown): 'refused' | 'silent' | 'stranger' | 'busy' {
+function howSilent(
+  cause: unknown,
+  error: unknown,
+  told: unknown,
+): 'refused' | 'silent' | 'stranger' | 'busy' {
   for (const one of [cause, error]) {
     if (one instanceof Error && 'code' in one && one.code === 'ECONNREFUSED') return 'refused';
     if (one instanceof Error && /^BUSY\b/.test(one.message)) return 'busy';

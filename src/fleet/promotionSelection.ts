@@ -68,11 +68,21 @@ function meantBy(
   const led = listed.records.filter(({ record }) => record.epoch > 0);
   const hosts = fleet.servers.flatMap((server) => server.hosts);
   if (host !== undefined) {
-    requireKnown('host', host, hosts.map(({ name }) => name), fleet.name);
+    requireKnown(
+      'host',
+      host,
+      hosts.map(({ name }) => name),
+      fleet.name,
+    );
     return ledBy(led, [host], `host ${host}`);
   }
   if (zone !== undefined) {
-    requireKnown('zone', zone, hosts.map((one) => one.zone), fleet.name);
+    requireKnown(
+      'zone',
+      zone,
+      hosts.map((one) => one.zone),
+      fleet.name,
+    );
     const inZone = hosts.filter((one) => one.zone === zone).map(({ name }) => name);
     return ledBy(led, inZone, `zone ${zone}`);
   }
@@ -82,7 +92,10 @@ function meantBy(
     if (found !== undefined) return found;
     const unreadable = listed.invalid.find((one) => one.database === name);
     if (unreadable !== undefined) throw unreadable.problem;
-    const meant = didYouMean(name, led.map(({ record }) => record.database));
+    const meant = didYouMean(
+      name,
+      led.map(({ record }) => record.database),
+    );
     throw new FleetError(
       'NotFound',
       `Fleet ${fleet.name} has no database ${name} that is led by anybody. Nothing was changed. ` +
@@ -92,11 +105,19 @@ function meantBy(
 }
 
 /** Those that this run promoted in an attempt before do not need to be led there any more. */
-function ledBy(records: readonly StoredRecord[], hosts: readonly string[], what: string): readonly StoredRecord[] {
-  const left = ({ record }: StoredRecord): boolean => promotedByOwner(record) && hosts.includes(record.promotion.from.host);
+function ledBy(
+  records: readonly StoredRecord[],
+  hosts: readonly string[],
+  what: string,
+): readonly StoredRecord[] {
+  const left = ({ record }: StoredRecord): boolean =>
+    promotedByOwner(record) && hosts.includes(record.promotion.from.host);
   const found = records.filter(({ record }) => hosts.includes(record.leader.host));
   if (found.length > 0 || records.some(left)) return found;
-  throw new FleetError('NotFound', `No database is led from ${what}: there is nothing to promote. See: redis-fleet status`);
+  throw new FleetError(
+    'NotFound',
+    `No database is led from ${what}: there is nothing to promote. See: redis-fleet status`,
+  );
 }
 
 function requireKnown(field: string, name: string, known: readonly string[], fleet: string): void {
@@ -110,7 +131,10 @@ function requireKnown(field: string, name: string, known: readonly string[], fle
 }
 
 /** A name that is written wrong must not count as an engineer's word for nothing. */
-function requireKnownNames({ allowDataLoss = [] }: PromoteFollowerRequest, chosen: readonly StoredRecord[]): void {
+function requireKnownNames(
+  { allowDataLoss = [] }: PromoteFollowerRequest,
+  chosen: readonly StoredRecord[],
+): void {
   const names = chosen.map(({ record }: { record: DatabaseRecord }) => record.database);
   const stray = allowDataLoss.find((name) => !names.includes(name));
   if (stray === undefined) return;

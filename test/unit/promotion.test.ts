@@ -4,14 +4,10 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { DEFAULT_DETECTION } from '../../src/fleet/fleet.js';
 import type { Fleet } from '../../src/fleet/fleet.js';
-import {
-  choosePromotion,
-  nextFollower,
-  promotedAgain,
-  promotedByOwner,
-  tripsBreaker,
-} from '../../src/fleet/promotion.js';
-import type { Candidate, CandidateSeen, PromotionQuestion } from '../../src/fleet/promotion.js';
+import { promotedAgain, promotedByOwner, tripsBreaker, withoutAgent } from '../../src/fleet/promotion.js';
+import { choosePromotion, nextFollower } from '../../src/fleet/promotionChoice.js';
+import type { PromotionCase } from '../../src/fleet/promotion.js';
+import type { Candidate, CandidateSeen, PromotionQuestion } from '../../src/fleet/promotionChoice.js';
 import type { DatabaseRecord, Endpoint, Operation } from '../../src/fleet/record.js';
 import { FOREIGN_ID, followerEndpoint, ID, leaderEndpoint, MiB, OLD_ID, thirdEndpoint } from './facts.js';
 
@@ -379,6 +375,33 @@ describe('the breaker', () => {
   test('asks nobody where nothing has failed', () => {
     const owned = [5, 6, 7].map((at) => record({ database: `db-${at}`, leader: leaderOn(at), operation }));
     expect(tripsBreaker([], owned, fleetOf(8), NOON)).toBeNull();
+  });
+});
+
+describe('a lease that ran out', () => {
+  const found: PromotionCase = {
+    database: 'sessions-00',
+    epoch: 3,
+    leader: leaderEndpoint,
+    verdict: { state: 'failed', why: 'It is silent.', fence: 'none' },
+    fencing: 'lease',
+    leaderPosition: null,
+    choice: { may: true, to: followerEndpoint, behindBytes: 0, loss: null },
+    again: null,
+  };
+
+  test('fences nothing where a watch saw the leader serve on after its agent was gone', () => {
+    expect(withoutAgent(found, new Set(['redis-09-a']))).toEqual(found);
+    const agentless = new Set([leaderEndpoint.host]);
+    expect(withoutAgent(found, agentless)).toMatchObject({ fencing: null, verdict: { fence: 'impossible' } });
+    const failed = { state: 'failed', why: 'It is silent.', fence: 'lease' } as const;
+    const waiting: PromotionCase = { ...found, fencing: null, verdict: failed };
+    expect(withoutAgent(waiting, agentless)).toMatchObject({ verdict: { fence: 'impossible' } });
+  });
+
+  test('is not asked about where the process itself is known to be gone', () => {
+    const gone: PromotionCase = { ...found, fencing: 'gone' };
+    expect(withoutAgent(gone, new Set([leaderEndpoint.host]))).toEqual(gone);
   });
 });
 

@@ -10,6 +10,7 @@ import {
   createNew,
   establish,
   handBack,
+  leadAgain,
   release,
   restoreFollowers,
   setFollower,
@@ -79,6 +80,7 @@ const anyStep: fc.Arbitrary<(record: DatabaseRecord, by: Author) => Change> = fc
   fc
     .record({ epoch, leader: endpoint, follower: fc.option(endpoint) })
     .map((wanted) => (r: DatabaseRecord, by: Author) => changeLeader(r, wanted, by)),
+  epoch.map((wanted) => (r: DatabaseRecord, by: Author) => leadAgain(r, { epoch: wanted }, by)),
   fc.constant((r: DatabaseRecord, by: Author) => claim(r, by)),
   fc.constant((r: DatabaseRecord, by: Author) => release(r, by)),
   fc
@@ -349,5 +351,19 @@ describe('a record edited by hand', () => {
         expect(JSON.parse(JSON.stringify(result))).toEqual(JSON.parse(JSON.stringify(mangled)));
       }),
     );
+  });
+});
+
+describe('a leader that was started anew', () => {
+  test('leads again with the next epoch, once, and says who let it', () => {
+    const after = done(leadAgain(record({ epoch: 3 }), { epoch: 3 }, me));
+    expect(after).toMatchObject({ epoch: 4, leader: A, follower: B });
+    expect(after.promotion).toEqual({ at: me.at, by: 'me', runId: 'me#1', from: A });
+    expect(done(leadAgain(after, { epoch: 3 }, me))).toBe(after);
+  });
+
+  test('does not when somebody else changed the record, or owns it', () => {
+    expect(leadAgain(record({ epoch: 4 }), { epoch: 3 }, me)).toMatchObject({ refused: 'RecordChanged' });
+    expect(leadAgain(record({ epoch: 3 }), { epoch: 3 }, other)).toMatchObject({ refused: 'OwnershipLost' });
   });
 });
