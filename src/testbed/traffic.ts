@@ -17,6 +17,8 @@ import type {
 
 export { now } from './trafficContract.js';
 
+const KEPT_WORDS = 2000;
+
 export interface Traffic {
   /** Of every stream, in the order of their start. */
   figures(window: Window): Promise<readonly StreamFigures[]>;
@@ -38,7 +40,7 @@ export async function startTraffic(
 ): Promise<Traffic> {
   const main = [process.execPath, mainFile()] as const;
   const [binary, ...parameters] = [...enter, ...main] as const;
-  const child = spawn(binary, parameters, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  const child = spawn(binary, parameters, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
   const line = new Line(child);
   await line.ask({ ask: 'start', streams });
   return {
@@ -59,8 +61,13 @@ class Line {
   >();
   #next = 0;
   #ended: string | null = null;
+  /** ioredis is talkative about sentinels that it cannot reach: worth reading only when the process died of it. */
+  #lastWords = '';
 
   constructor(readonly child: ChildProcess) {
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#lastWords = `${this.#lastWords}${text}`.slice(-KEPT_WORDS);
+    });
     child.on('message', (message: TrafficAnswer) => {
       const waiting = this.#waiting.get(message.id);
       this.#waiting.delete(message.id);
@@ -87,7 +94,10 @@ class Line {
   }
 
   #gone(): FleetError {
-    return new FleetError('Unreachable', `The process of the clients that write ended: ${this.#ended ?? ''}`);
+    return new FleetError(
+      'Unreachable',
+      `The process of the clients that write ended: ${this.#ended ?? ''}\n${this.#lastWords}`,
+    );
   }
 }
 

@@ -149,6 +149,8 @@ async function freeSubnet(): Promise<string> {
 async function ended(guard: ChildProcess): Promise<void> {
   if (guard.exitCode !== null || guard.signalCode !== null) return;
   const gone = once(guard, 'exit');
+  // Nobody may have anything else to wait for.
+  guard.ref();
   guard.stdin?.end();
   await gone;
 }
