@@ -12,10 +12,10 @@ import { fileURLToPath } from 'node:url';
 import { startRunbook } from '../connections/startRunbook.js';
 import { findBinary } from '../dev/binaries.js';
 import { FleetError } from '../fleet/errors.js';
-import { workflowId } from '../fleet/names.js';
+import { workflowId, type WorkflowType } from '../fleet/names.js';
 import type { Endpoint } from '../fleet/record.js';
 import type { RunbookState } from '../fleet/runbook.js';
-import type { BringUpFollowerRequest } from '../fleet/requests.js';
+import type { BringUpFollowerRequest, RequestByType } from '../fleet/requests.js';
 import { processFiles } from '../host/layout.js';
 import { startTestFleet, type TestFleet } from './fleet.js';
 import { waitFor } from './waiting.js';
@@ -52,6 +52,18 @@ try {
 
   await kill(fleet, database, follower);
   await bringUp(fleet, 'full-aborted', { database, way: 'full' }, 'abort');
+
+  const [, other = ''] = fleet.databases;
+  await run(fleet, 'switchover', 'dry-run', { database: other, dryRun: true });
+  await run(fleet, 'switchover', 'done', { database: other });
+  await kill(fleet, other, await fleet.leader(other));
+  await run(fleet, 'promoteFollower', 'gone', { database: other });
+  const { host } = await fleet.leader(database);
+  const leader = fleet.pidOf(database, host);
+  if (leader === null) throw new FleetError('NotFound', `${database} does not run on ${host}.`);
+  process.kill(leader, 'SIGSTOP');
+  await run(fleet, 'promoteFollower', 'hung-approved', { database, ask: true }, 'approve');
+  record(fleet, 'watchServer', workflowId('watchServer', 'redis-01'));
 } finally {
   await fleet.stop();
 }
@@ -62,8 +74,18 @@ async function bringUp(
   request: BringUpFollowerRequest,
   decision?: 'approve' | 'abort',
 ): Promise<void> {
+  await run(on, 'bringUpFollower', name, request, decision);
+}
+
+async function run<T extends Exclude<WorkflowType, 'provisionServer' | 'watchServer'>>(
+  on: TestFleet,
+  type: T,
+  name: string,
+  request: RequestByType[T] & { readonly database: string },
+  decision?: 'approve' | 'abort',
+): Promise<void> {
   const { temporal } = on.dev;
-  const started = await startRunbook(temporal, 'bringUpFollower', request.database, request, {
+  const started = await startRunbook(temporal, type, request.database, request, {
     fleet: on.dev.fleet.name,
     databases: [request.database],
   });
@@ -78,7 +100,7 @@ async function bringUp(
   await handle.result().catch((error: unknown) => {
     if (decision !== 'abort') throw error;
   });
-  record(on, `bringUpFollower-${name}`, started.workflowId, started.runId);
+  record(on, `${type}-${name}`, started.workflowId, started.runId);
 }
 
 /** As the command line writes it: what the SDK would write does not replay. */
