@@ -1,9 +1,10 @@
+import process from 'node:process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { workflowId } from '../../src/fleet/names.js';
 import type { WatchedDatabase, WatchView } from '../../src/fleet/watchView.js';
 import { startTestFleet, type TestFleet } from '../../src/testbed/fleet.js';
 import { waitFor } from '../../src/testbed/waiting.js';
-import { redisAt, SECOND } from './bringUpStage.js';
+import { pidOf, redisAt, SECOND } from './bringUpStage.js';
 import { cli } from './cliRunner.js';
 import {
   promotion,
@@ -29,7 +30,7 @@ describe('a watched server', () => {
   beforeAll(async () => {
     fleet = await startTestFleet({
       servers: 1,
-      databasesPerServer: 10,
+      databasesPerServer: 11,
       maxmemory: '16MiB',
       policy: 'automatic',
       leaseTtl: '2s',
@@ -221,6 +222,28 @@ describe('a watched server', () => {
     expect(code).toBe(1);
     expect(out).toContain('The policy for sessions-08 is off');
     expect(out).toContain('redis-fleet promote sessions-08');
+  });
+
+  it('does not call again and again for what was refused: leader and follower are both lost', async () => {
+    const before = await fleet.record('sessions-10');
+    const follower = await fleet.follower('sessions-10');
+    process.kill(pidOf(fleet, 'sessions-10', follower), 'SIGKILL');
+    await untilSeen(fleet, 'sessions-10', 'well', ({ sightings }) => sightings.followerLink === null);
+    await signalLeader(fleet, 'sessions-10', 'SIGKILL');
+    const { decision } = await untilSeen(
+      fleet,
+      'sessions-10',
+      'failed',
+      ({ attempt }) => attempt?.state === 'refused',
+    );
+    expect(decision.act).toBe('nothing');
+    const { at } = await promotionStarted(fleet, 'sessions-10');
+    const later = performance.now() + 5 * SECOND;
+    await waitFor(() => performance.now() > later, { deadlineMs: 10 * SECOND, what: 'time to pass' });
+    expect((await promotion(fleet, 'sessions-10'))?.at).toBe(at);
+    const { out } = await why(fleet, 'sessions-10');
+    expect(out).toMatch(/promoteFollower.sessions-10 did not promote it: .* It is tried again in \d+ s/);
+    expect((await fleet.record('sessions-10')).epoch).toBe(before.epoch);
   });
 
   it('asks about what nobody knows', async () => {
