@@ -86,31 +86,35 @@ export interface LeaseTimes {
   readonly proveEvery: number;
   /** How long an acknowledgement is waited for. */
   readonly proofWithin: number;
+  /** The same for the first one that is asked for when the right to serve may be over already. */
+  readonly firstProofWithin: number;
   /** How long an acknowledgement counts, from the moment before it was asked for. */
   readonly proofHolds: number;
   /** How long a process has to obey its fence before it is killed. */
   readonly obeyWithin: number;
 }
 
-/** An acknowledgement may take a few dozen milliseconds on a busy host: no `downAfter` makes us more nervous than this. */
+/** An acknowledgement may take long on a busy host: no `downAfter` makes us more nervous than this. */
 const LEAST_PATIENCE = 500;
 
 /**
  * Without a renewal, and without an acknowledgement, a leader takes no writes after `fenceFrom + obeyWithin`: at most
  * 95 % of the time to live. One that lives on its follower's acknowledgements takes none `proofHolds + obeyWithin` after
- * the follower was lost: half of `downAfter`, or of the time to live where that is less.
+ * the follower was lost: less than `downAfter`, before which nobody else counts the leader as lost, and less than two
+ * thirds of the time to live, so that whoever waits for the end of the lease has waited for that, too.
  */
 export function leaseTimes({ ttl, downAfter }: LeaseSettings): LeaseTimes {
-  const patience = Math.max(LEAST_PATIENCE, Math.min(ttl, downAfter));
+  const patience = Math.max(LEAST_PATIENCE, Math.min((ttl * 2) / 3, downAfter));
   return {
     renewEvery: ttl / 3,
     requestWithin: ttl / 4,
     retryEvery: Math.min(500, ttl / 12),
-    proveFrom: ttl / 2,
+    proveFrom: ttl * 0.4,
     fenceFrom: ttl * 0.75,
     proveEvery: patience * 0.1,
-    proofWithin: patience * 0.25,
-    proofHolds: patience * 0.35,
+    proofWithin: patience * 0.6,
+    firstProofWithin: patience * 0.25,
+    proofHolds: patience * 0.8,
     obeyWithin: Math.min(ttl * 0.2, patience * 0.15),
   };
 }

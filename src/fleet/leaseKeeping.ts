@@ -27,9 +27,12 @@ export interface LeadingProcess {
   readonly standing: Standing;
   /** The record names somebody else, whose acknowledgement proves that nobody was promoted. */
   readonly witnessed: boolean;
-  /** `closing`: it was told, and has not obeyed yet. `closed`: it takes no writes. */
-  readonly fence: 'open' | 'closing' | 'closed';
-  /** When it was told. */
+  /**
+   * `closed`: it takes no writes. `closing`, `opening`: it was told, and has not said yet that it obeyed. One that hangs
+   * may obey long after: an opening that is overtaken by the lease's end is followed by a closing.
+   */
+  readonly fence: 'open' | 'closing' | 'closed' | 'opening';
+  /** When it was told to take no writes. */
   readonly closingSince: number | null;
   /** Before the last acknowledgement that came was asked for. */
   readonly provenAt: number | null;
@@ -74,6 +77,7 @@ export function nextMove(process: LeadingProcess, lease: OwnLease, times: LeaseT
   if (age < times.fenceFrom) {
     if (standing === 'not named') return lease.term > 0 ? 'depose' : 'none';
     if (lease.term > 0) {
+      if (fence === 'opening') return 'none';
       if (fence !== 'open') return towardsServing(process, lease, times, now);
       // A record may have changed while nobody here could see it.
       if (process.consulted?.term !== lease.term) return 'consult';
@@ -89,7 +93,7 @@ export function nextMove(process: LeadingProcess, lease: OwnLease, times: LeaseT
   // An agent that was frozen itself knows nothing: it asks once before it fences.
   if (asked === null || asked.at < now - times.proofHolds) return 'prove';
   const isThatOnce = provenAt === null || provenAt + times.proofHolds <= asked.at;
-  return isThatOnce && asked.pending && now < asked.at + times.proofWithin ? 'none' : 'fence';
+  return isThatOnce && asked.pending && now < asked.at + times.firstProofWithin ? 'none' : 'fence';
 }
 
 function isProven({ provenAt }: LeadingProcess, { proofHolds }: LeaseTimes, now: number): boolean {

@@ -14,7 +14,14 @@ import {
   type Move,
   type OwnLease,
 } from '../fleet/leaseKeeping.js';
-import { showEndpoint, type DatabaseRecord } from '../fleet/record.js';
+import type { DatabaseRecord } from '../fleet/record.js';
+import {
+  deposedSentence,
+  fencedSentence,
+  killedSentence,
+  servesSentence,
+  whyFenced,
+} from './fenceSentences.js';
 import type { Clock } from './leaseClock.js';
 import { isAcknowledged } from './proof.js';
 import type { Pulses, Sight } from './pulse.js';
@@ -25,6 +32,8 @@ import { processWatch, type ProcessWatch } from './watching.js';
 const FENCED = 99;
 /** While the lease is overdue, and nobody knows yet whether it is serious. */
 const ALERT_MS = 10;
+/** A word that was not answered for so long, by a process that answers, was not heard. */
+const UNHEARD_MS = 1_000;
 /** The record is changed already, and there is time to obey: a process that was not killed is a follower sooner. */
 const DEPOSED_WITHIN_MS = 500;
 const CALM_MS = 100;
@@ -63,7 +72,8 @@ interface Guarded {
   provenAt: number | null;
   asked: { at: number; pending: boolean } | null;
   consulted: { at: number; term: number; mayLead: boolean } | null;
-  closingSince: number | null;
+  /** What it was told, and has not said yet that it obeyed. */
+  told: { what: 'closing' | 'opening'; since: number } | null;
   /** Why, for people. */
   reason: string | null;
   busy: boolean;
@@ -85,7 +95,7 @@ export function leaderGuard(dependencies: LeaderGuardDependencies): LeaderGuard 
       provenAt: null,
       asked: null,
       consulted: null,
-      closingSince: null,
+      told: null,
       reason: null,
       busy: false,
       killed: false,
@@ -103,8 +113,8 @@ export function leaderGuard(dependencies: LeaderGuardDependencies): LeaderGuard 
     return {
       standing: standingOf(sight.endpoint, known),
       witnessed: known !== null && witnessesOf(sight.endpoint, known).length > 0,
-      fence: isClosed(sight) ? 'closed' : guard.closingSince === null ? 'open' : 'closing',
-      closingSince: guard.closingSince,
+      fence: guard.told?.what ?? (isClosed(sight) ? 'closed' : 'open'),
+      closingSince: guard.told?.since ?? null,
       provenAt: guard.provenAt,
       asked: guard.asked,
       consulted: guard.consulted,
@@ -148,20 +158,16 @@ export function leaderGuard(dependencies: LeaderGuardDependencies): LeaderGuard 
 
   async function close(sight: Sight, guard: Guarded): Promise<void> {
     const { database } = sight;
-    guard.closingSince = clock();
+    const told = { what: 'closing', since: clock() } as const;
+    guard.told = told;
     const owner = guard.consulted?.mayLead === false ? record(database)?.operation?.workflowId : undefined;
-    const why =
-      owner === undefined
-        ? `the lease of ${host} could not be renewed, and its follower does not acknowledge`
-        : `the lease of ${host} had been broken, and ${owner} is about to promote somebody`;
+    const why = whyFenced(host, owner);
     try {
       const redis = await watch.connection(sight);
       await setMinReplicas(redis, database, FENCED);
+      if (guard.told === told) guard.told = null;
       guard.reason = why;
-      log.warn(
-        `Fenced ${database}: it takes no writes from now on, because ${why}. Reads are served. It serves again by itself ` +
-          'once the lease is held, and the record names it and is owned by no promotion.',
-      );
+      log.warn(fencedSentence(database, why));
     } catch {
       // What does not obey is killed.
     }
@@ -170,11 +176,7 @@ export function leaderGuard(dependencies: LeaderGuardDependencies): LeaderGuard 
   function kill({ database, pid }: Sight, guard: Guarded): void {
     if (pid === null) return;
     guard.killed = true;
-    log.error(
-      `Killed ${database} (pid ${pid}): ${host} may not let it serve now, since somebody else may lead soon, and it did ` +
-        'not obey its fence in time. Its data file stays. Look at `redis-fleet status`, and bring it up again with ' +
-        `\`redis-fleet bring-up ${database}\`.`,
-    );
+    log.error(killedSentence(database, pid, host));
     void dependencies.kill(database, pid);
   }
 
@@ -190,12 +192,24 @@ export function leaderGuard(dependencies: LeaderGuardDependencies): LeaderGuard 
     const redis = await watch.connection(sight);
     // It may have taken long to be connected: the right must exist at this moment.
     if (moveOf(sight, guard) !== 'serve') return;
-    guard.closingSince = null;
+    const told = { what: 'opening', since: clock() } as const;
+    guard.told = told;
     await setMinReplicas(redis, sight.database, 0);
+    if (guard.told === told) opened(sight, guard);
+  }
+
+  function opened({ database }: Sight, guard: Guarded): void {
+    guard.told = null;
     guard.reason = null;
-    log.info(
-      `${sight.database} takes writes again: ${host} holds its lease, and the record names it as the leader.`,
-    );
+    log.info(servesSentence(database, host));
+  }
+
+  /** What hung may obey late, or its connection was lost before it heard: its pulse says which. */
+  function settle(sight: Sight, guard: Guarded): void {
+    if (guard.told?.what !== 'opening' || sight.pulse !== 'up') return;
+    if (!isClosed(sight)) opened(sight, guard);
+    else if (clock() - guard.told.since > UNHEARD_MS + 2 * dependencies.settings().downAfter)
+      guard.told = null;
   }
 
   async function depose(sight: Sight): Promise<void> {
@@ -205,13 +219,7 @@ export function leaderGuard(dependencies: LeaderGuardDependencies): LeaderGuard 
     const how = await dependencies.depose(sight, DEPOSED_WITHIN_MS);
     await pulses.refresh(database);
     if (how === 'gone') return;
-    const by = found.promotion ? ` (${found.promotion.by})` : '';
-    const done =
-      how === 'killed' ? 'did not obey, and was killed' : 'follows nobody now, and its clients were cut';
-    log.warn(
-      `${database} on ${host} led although its record names ${showEndpoint(found.leader)} since epoch ${found.epoch}${by}: ` +
-        `it ${done}. Its data stay. Make it a follower with \`redis-fleet bring-up ${database}\`.`,
-    );
+    log.warn(deposedSentence(host, found, how));
   }
 
   async function carryOut(move: Move, sight: Sight, guard: Guarded): Promise<void> {
@@ -251,13 +259,11 @@ export function leaderGuard(dependencies: LeaderGuardDependencies): LeaderGuard 
     for (const database of [...guarded.keys()]) if (!names.has(database)) guarded.delete(database);
     for (const sight of sights) {
       const guard = guardOf(sight.database);
+      settle(sight, guard);
       const closed = isClosed(sight);
-      if (closed) {
-        guard.closingSince = null;
-        guard.reason ??= 'an earlier run of the agent had fenced it';
-      }
+      if (closed) guard.reason ??= 'an earlier run of the agent had fenced it';
       const move = moveOf(sight, guard);
-      if (closed || move !== 'none') soon = Math.min(soon, CALM_MS);
+      if (closed || guard.told !== null || move !== 'none') soon = Math.min(soon, CALM_MS);
       carryOut(move, sight, guard).catch((error: unknown) => log.debug(messageOf(error)));
     }
     return soon;

@@ -118,10 +118,14 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
     }
   }
 
-  /** Silence counts from the last answer, but nobody is silent who was not asked. */
-  function silentFor({ askedAt, answeredAt }: Watched): number {
+  /**
+   * Silence counts from the last answer, but nobody is silent who was not asked. That of a leader elsewhere counts from
+   * the question: its agent, if it is cut off, counts its follower's silence, and must be done with it first.
+   */
+  function silentFor({ askedAt, answeredAt, watch }: Watched): number {
     if (askedAt === null) return 0;
     const now = clock();
+    if (watch === leaderWatch) return now - askedAt;
     return Math.min(now - (answeredAt ?? askedAt), now - askedAt + downAfter() / 3);
   }
 

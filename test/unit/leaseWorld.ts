@@ -185,17 +185,22 @@ export function runWorld(options: WorldOptions): WorldResult {
     return fate.promotedAt === null && !during(options.link, now);
   }
 
+  /** One connection: what was sent first is done first, when it is not deaf. */
+  const commands: { readonly at: number; readonly work: () => void; readonly obeyed: () => void }[] = [];
+
   function command(obeyed: () => void, work: () => void): void {
-    const attempt = (): void => {
-      if (fate.killed) return;
-      if (during(options.deaf, now)) {
-        later(STEP, attempt);
-        return;
-      }
-      work();
-      later(between(0, 3), () => toAgent(obeyed));
-    };
-    later(between(0, 5), attempt);
+    commands.push({ at: Math.max(now + between(0, 5), commands.at(-1)?.at ?? 0), work, obeyed });
+  }
+
+  function obey(): void {
+    if (fate.killed || during(options.deaf, now)) return;
+    for (;;) {
+      const [next] = commands;
+      if (next === undefined || next.at > now) return;
+      commands.shift();
+      next.work();
+      later(between(0, 3), () => toAgent(next.obeyed));
+    }
   }
 
   function act(): void {
@@ -223,6 +228,7 @@ export function runWorld(options: WorldOptions): WorldResult {
         fences++;
         command(
           () => {
+            if (process.fence !== 'closing') return;
             process.fence = 'closed';
             process.closingSince = null;
           },
@@ -257,9 +263,10 @@ export function runWorld(options: WorldOptions): WorldResult {
         if (busy) return;
         busy = true;
         process.closingSince = null;
+        process.fence = 'opening';
         command(
           () => {
-            process.fence = 'open';
+            if (process.fence === 'opening') process.fence = 'open';
             busy = false;
           },
           () => (redis.fenced = false),
@@ -331,6 +338,7 @@ export function runWorld(options: WorldOptions): WorldResult {
       if (!renewal.underWay && now >= renewal.at) renew();
       act();
     }
+    obey();
     if (options.promoter) promote();
     if (serves() && !during(options.deaf, now)) servedLast = now;
   }
