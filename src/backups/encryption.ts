@@ -15,22 +15,29 @@ export class NotDecryptable extends Error {}
 export async function* encrypted(content: Pieces, recipients: readonly Recipient[]): Pieces {
   const encrypter = new Encrypter();
   for (const { recipient } of recipients) encrypter.addRecipient(recipient);
-  yield* piecesOf(await encrypter.encrypt(streamOf(content)));
+  const source = new Source(content);
+  try {
+    yield* piecesOf(await encrypter.encrypt(source.stream));
+  } finally {
+    await source.close();
+  }
 }
 
 /** @throws NoKeyFits, NotDecryptable; what reading `content` throws goes through as it is */
 export async function* decrypted(content: Pieces, identities: readonly Identity[]): Pieces {
   const decrypter = new Decrypter();
   for (const { identity } of identities) decrypter.addIdentity(identity);
-  const failure: { of?: unknown } = {};
+  const source = new Source(content);
   try {
-    yield* piecesOf(await decrypter.decrypt(streamOf(content, failure)));
+    yield* piecesOf(await decrypter.decrypt(source.stream));
   } catch (error) {
-    if ('of' in failure) throw failure.of;
+    if (source.failure !== null) throw source.failure.of;
     // The library has no types for its errors.
     if (/no identity matched/i.test(messageOf(error)))
       throw new NoKeyFits(messageOf(error), { cause: error });
     throw new NotDecryptable(messageOf(error), { cause: error });
+  } finally {
+    await source.close();
   }
 }
 
@@ -40,28 +47,38 @@ export async function* decrypted(content: Pieces, identities: readonly Identity[
  */
 const HANDED_IN_BYTES = 64 * 1024;
 
-/** @param failure is given what `content` threw, which a web stream may wrap */
-function streamOf(content: Pieces, failure: { of?: unknown } = {}): ReadableStream<Uint8Array> {
-  const iterator = copied(content);
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        try {
-          const next = await iterator.next();
-          if (next.done === true) controller.close();
-          else controller.enqueue(next.value);
-        } catch (error) {
-          failure.of = error;
-          throw error;
-        }
+/** Pieces as a web stream, which forgets neither what went wrong nor to let go of a file. */
+class Source {
+  readonly #pieces: AsyncGenerator<Uint8Array, void, undefined>;
+  readonly stream: ReadableStream<Uint8Array>;
+  /** What reading threw: a web stream may wrap it. */
+  failure: { readonly of: unknown } | null = null;
+
+  constructor(content: Pieces) {
+    this.#pieces = copied(content);
+    this.stream = new ReadableStream<Uint8Array>(
+      {
+        pull: async (controller) => {
+          try {
+            const next = await this.#pieces.next();
+            if (next.done === true) controller.close();
+            else controller.enqueue(next.value);
+          } catch (error) {
+            this.failure = { of: error };
+            throw error;
+          }
+        },
+        cancel: () => this.close(),
       },
-      async cancel() {
-        await iterator.return(undefined);
-      },
-    },
-    // Pulled one by one: queues would hold more than is needed.
-    { highWaterMark: 0 },
-  );
+      // Pulled one by one: queues would hold more than is needed.
+      { highWaterMark: 0 },
+    );
+  }
+
+  /** The library does not cancel a stream that it gave up. */
+  async close(): Promise<void> {
+    await this.#pieces.return();
+  }
 }
 
 /** Streams keep a piece for a while, in which ours may be overwritten. */

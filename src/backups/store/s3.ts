@@ -38,7 +38,7 @@ export async function s3Store(
         return upload(s3, key, content, options);
       }),
 
-    get: (key, options = {}) => read(s3, key, Key(key), options),
+    get: (key, options = {}) => read(s3, key, options),
 
     stat: (key) =>
       inWords(`look at ${key}`, READ, async () => {
@@ -102,8 +102,9 @@ function describe(key: string, bytes: number | undefined, modified: Date | undef
   return { key, bytes: bytes ?? 0, modifiedAt: (modified ?? new Date(0)).toISOString() };
 }
 
-async function* read(s3: S3Bucket, key: string, Key: string, { from = 0, signal }: GetOptions): Pieces {
+async function* read(s3: S3Bucket, key: string, { from = 0, signal }: GetOptions): Pieces {
   const options = signal === undefined ? {} : { abortSignal: signal };
+  const Key = s3.prefix + checkKey(key);
   let at = from;
   let end: number | null = null;
   let etag: string | undefined;

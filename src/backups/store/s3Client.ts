@@ -50,6 +50,10 @@ export async function connectBucket(
     ...(region === null ? (endpoint === null ? {} : { region: 'us-east-1' }) : { region }),
     forcePathStyle: pathStyle,
     maxAttempts: patience.attempts,
+    // The SDK's own checksums are not understood by every service, and confuse parts of an object with the whole at some;
+    // a signature (http) or TLS protects each request, and the SHA-256 in the manifest the whole.
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
     requestHandler: new NodeHttpHandler({
       connectionTimeout: patience.connectMs,
       socketTimeout: patience.silenceMs,

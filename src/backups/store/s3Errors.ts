@@ -50,6 +50,9 @@ export function asS3Error(
       'Create it, or correct backups.store in the fleet file.',
     );
   }
+  if (code === 'NoSuchUpload') {
+    return fail('Unreachable', 'the upload was ended by somebody else', 'It is tried again from the start.');
+  }
   if (code === 'PermanentRedirect' || code === 'IllegalLocationConstraintException' || status === 301) {
     return fail(
       'InvalidRequest',
@@ -81,6 +84,14 @@ export function asS3Error(
       'Make room there: redis-fleet backups expire shows what may go; then retry.',
     );
   }
+  // First: the SDK calls a connection that was cut a timeout.
+  if (UNREACHABLE.has(code) || UNREACHABLE.has(cause)) {
+    return fail(
+      'Unreachable',
+      `the connection was refused or cut off (${said})`,
+      'It is tried again; see that the service runs, and that the endpoint in backups.store is right.',
+    );
+  }
   if (
     SLOW.test(code) ||
     SLOW.test(messageOf(error)) ||
@@ -90,13 +101,6 @@ export function asS3Error(
       'Unreachable',
       `it is too slow, or silent (${said})`,
       'It is tried again; look at the network between, and at the service.',
-    );
-  }
-  if (UNREACHABLE.has(code) || UNREACHABLE.has(cause)) {
-    return fail(
-      'Unreachable',
-      `the connection was refused or cut off (${said})`,
-      'It is tried again; see that the service runs, and that the endpoint in backups.store is right.',
     );
   }
   if (status !== null && status >= 500) {

@@ -5,7 +5,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import type { CompletedPart, MultipartUpload } from '@aws-sdk/client-s3';
+import type { CompletedPart, ListMultipartUploadsCommandOutput, MultipartUpload } from '@aws-sdk/client-s3';
 import { FleetError } from '../../fleet/errors.js';
 import type { S3Bucket } from './s3Client.js';
 import { codeOf } from './s3Errors.js';
@@ -49,7 +49,8 @@ export async function upload(
 
   const send = async ({ number, body }: Part, { uploadId, parts }: Begun): Promise<void> => {
     const there = parts.get(number);
-    if (there?.bytes === body.length && there.etag === md5(body)) {
+    if (there !== undefined) {
+      if (there.bytes !== body.length || there.etag !== md5(body)) throw otherContent(s3, key);
       resumedBytes += body.length;
       completed.push({ PartNumber: number, ETag: `"${there.etag}"` });
       return;
@@ -100,8 +101,9 @@ export async function upload(
     return { bytes, resumedBytes };
   } catch (error) {
     await Promise.all(sending);
-    // What is to be gone on with stays there; a sweep takes what nobody goes on with.
-    if (begun !== null && !repeatable) await abandon(s3, s3.prefix + key, begun.uploadId);
+    // What can be gone on with stays there; a sweep takes what nobody goes on with.
+    if (begun !== null && (!repeatable || error instanceof OtherContent))
+      await abandon(s3, s3.prefix + key, begun.uploadId);
     throw error;
   }
 }
@@ -115,16 +117,30 @@ export async function unfinished(
   const found: MultipartUpload[] = [];
   let marker: { KeyMarker?: string; UploadIdMarker?: string } = {};
   for (;;) {
-    const page = await client.send(
-      new sdk.ListMultipartUploadsCommand({ Bucket: bucket, Prefix: prefix, ...marker }),
-      signal === undefined ? {} : { abortSignal: signal },
-    );
+    const page = await uploadsPage({ sdk, client, bucket }, { Prefix: prefix, ...marker }, signal);
     found.push(...(page.Uploads ?? []));
     if (page.IsTruncated !== true || page.NextKeyMarker === undefined) return found;
     marker = {
       KeyMarker: page.NextKeyMarker,
       ...(page.NextUploadIdMarker === undefined ? {} : { UploadIdMarker: page.NextUploadIdMarker }),
     };
+  }
+}
+
+async function uploadsPage(
+  { sdk, client, bucket }: Pick<S3Bucket, 'sdk' | 'client' | 'bucket'>,
+  where: { readonly Prefix: string; readonly KeyMarker?: string; readonly UploadIdMarker?: string },
+  signal?: AbortSignal,
+): Promise<Partial<ListMultipartUploadsCommandOutput>> {
+  try {
+    return await client.send(
+      new sdk.ListMultipartUploadsCommand({ Bucket: bucket, ...where }),
+      signal === undefined ? {} : { abortSignal: signal },
+    );
+  } catch (error) {
+    // What some services say when a bucket never had one.
+    if (codeOf(error) === 'NoSuchUpload') return {};
+    throw error;
   }
 }
 
@@ -201,17 +217,22 @@ async function complete(
     const command = { ...object, UploadId: uploadId, MultipartUpload: { Parts } };
     await s3.client.send(new s3.sdk.CompleteMultipartUploadCommand(command), options);
   } catch (error) {
-    // An answer that was lost, or another attempt that was quicker: either way it may be there.
     if (codeOf(error) !== 'NoSuchUpload') throw error;
+    // An answer that was lost, or another attempt that was quicker: either way it may be there.
     const head = await s3.client.send(new s3.sdk.HeadObjectCommand(object), options).catch(() => null);
-    if (head?.ContentLength === bytes) return;
-    throw new FleetError(
-      'Unreachable',
-      `The upload of ${key} to ${s3.name} was ended by somebody else before it was complete. Nothing is to be seen under ` +
-        'that name. It is tried again from the start.',
-      { cause: error },
-    );
+    if (head?.ContentLength !== bytes) throw error;
   }
+}
+
+/** Kept apart from other troubles, since that upload is good for nothing. */
+class OtherContent extends FleetError {}
+
+function otherContent(s3: S3Bucket, key: string): OtherContent {
+  return new OtherContent(
+    'Unreachable',
+    `An earlier attempt to store ${key} in ${s3.name} had begun with other content, or the service keeps no MD5 of parts. ` +
+      'What it had sent was thrown away, and nothing is to be seen under that name. It is tried again from the start.',
+  );
 }
 
 /** A bound on memory: who wants one more than there are waits for one that comes back. */
