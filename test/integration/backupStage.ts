@@ -1,6 +1,6 @@
 /** What tests of backups stand on: an S3 server, a network between that can be cut, and RDB files that Redis wrote. */
 
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
@@ -8,6 +8,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { Redis } from 'ioredis';
+import type { TestContext } from 'vitest';
 import { backupId } from '../../src/fleet/backup.js';
 import type { BackupRef } from '../../src/fleet/backupVerdict.js';
 import { FleetError } from '../../src/fleet/errors.js';
@@ -270,4 +271,19 @@ export function runBackup(work: BackupWork, env: Partial<Record<string, string>>
       return last;
     },
   };
+}
+
+/** A disk of its own, with very little room. Skips the test where that cannot be. */
+export async function mountSmall(
+  at: string,
+  size: string,
+  context: TestContext,
+): Promise<{ readonly folder: string; unmount(): void }> {
+  await mkdir(at);
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', at], { stdio: 'pipe' });
+  } catch {
+    context.skip('mounting a small file system needs root');
+  }
+  return { folder: at, unmount: () => void execFileSync('umount', [at]) };
 }

@@ -20,6 +20,7 @@ import { waitFor } from '../../src/testbed/waiting.js';
 import {
   COMPRESSED,
   jobFor,
+  mountSmall,
   PLAIN,
   refOf,
   removeFolder,
@@ -365,6 +366,42 @@ describe('damage is found, named, and never restored from', () => {
     expect(error.kind).toBe('BadDataFile');
     expect(error.message).toContain('changed while it was read');
     expect(await inventory(store, 'demo', null)).toEqual({ backups: [], strangers: [] });
+  });
+});
+
+describe('a disk that is full', () => {
+  const job = (): ReturnType<typeof jobFor> => jobFor(rdb);
+
+  it('takes no half a backup, and can be used again', async (context) => {
+    const small = await mountSmall(path.join(folder, 'small'), '16m', context);
+    try {
+      const store = await openStore(`file:${small.folder}`, { base: folder });
+      const error = await trouble(storeBackup(store, job(), PLAIN));
+      expect(error.kind).toBe('DiskFull');
+      expect(error.message).toMatch(/could not store demo.*Make room there \(df -h/);
+      expect(execFileSync('find', [small.folder, '-type', 'f']).toString()).toBe('');
+      await storeBackup(store, job(), COMPRESSED);
+      expect((await verifyBackup(store, job(), { keyring: NO_KEYS })).kind).toBe('sound');
+    } finally {
+      small.unmount();
+    }
+  });
+
+  it('is found out before a backup is restored to it', async (context) => {
+    const { store } = await emptyStore('a directory');
+    await storeBackup(store, job(), COMPRESSED);
+    const small = await mountSmall(path.join(folder, 'target'), '16m', context);
+    try {
+      const target = path.join(small.folder, 'dump.rdb');
+      await writeFile(target, 'what is there now');
+      const error = await trouble(restoreFile(store, job(), target, { keyring: NO_KEYS }));
+      expect(error.kind).toBe('DiskFull');
+      expect(error.message).toMatch(/bytes left, and the backup needs \d+: nothing was restored/);
+      expect(await readdir(small.folder)).toEqual(['dump.rdb']);
+      expect(await readFile(target, 'utf8')).toBe('what is there now');
+    } finally {
+      small.unmount();
+    }
   });
 });
 

@@ -68,6 +68,13 @@ export function asS3Error(
         'look at the clock of its host, and try again.',
     );
   }
+  if (status === 507 || FULL.test(code) || FULL.test(messageOf(error))) {
+    return fail(
+      'DiskFull',
+      `it is full, or a quota is used up (${said})`,
+      'Make room there: redis-fleet backups expire shows what may go; then retry.',
+    );
+  }
   if (code === 'AccessDenied' || code === 'AllAccessDisabled' || status === 401 || status === 403) {
     return fail(
       'WrongCredentials',
@@ -75,13 +82,6 @@ export function asS3Error(
       `See that the keys are right, and give them s3:ListBucket and s3:ListBucketMultipartUploads on ${bucket}, and ` +
         's3:GetObject, s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload and s3:ListMultipartUploadParts on what is ' +
         'in it.',
-    );
-  }
-  if (status === 507 || FULL.test(code) || FULL.test(messageOf(error))) {
-    return fail(
-      'DiskFull',
-      `it is full, or a quota is used up (${said})`,
-      'Make room there: redis-fleet backups expire shows what may go; then retry.',
     );
   }
   // First: the SDK calls a connection that was cut a timeout.
