@@ -5,7 +5,7 @@ import { connectFleet, type FleetConnection } from '../client/index.js';
 import { consulFromEnvironment } from '../connections/consul.js';
 import type { Route, StreamOptions } from './trafficContract.js';
 
-const RETRY_MS = 10;
+const RETRY_MS = 20;
 const FOR_EVER_MS = 3_600_000;
 const CONNECT_TIMEOUT_MS = 1000;
 
@@ -34,21 +34,23 @@ export function clientOf({ name, route, login }: StreamOptions): Redis {
     case 'sentinel':
       // As good as ioredis can be told to be: it is subscribed to all sentinels, does not wait for a leader that is gone
       // to close its side, asks again at once, and leaves a leader that turns out to be a follower.
-      return new Redis({
-        name,
-        sentinels: route.sentinels.map(({ address, port }) => ({ host: address, port })),
-        ...who,
-        failoverDetector: route.subscribed,
-        sentinelRetryStrategy: () => RETRY_MS,
-        sentinelReconnectStrategy: () => RETRY_MS,
-        sentinelCommandTimeout: CONNECT_TIMEOUT_MS,
-        retryStrategy: () => RETRY_MS,
-        reconnectOnError: (error) => (error.message.startsWith('READONLY') ? 2 : false),
-        connectTimeout: CONNECT_TIMEOUT_MS,
-        disconnectTimeout: 1,
-        maxRetriesPerRequest: null,
-        disableClientInfo: true,
-      });
+      return comingBack(
+        new Redis({
+          name,
+          sentinels: route.sentinels.map(({ address, port }) => ({ host: address, port })),
+          ...who,
+          failoverDetector: route.subscribed,
+          sentinelRetryStrategy: () => RETRY_MS,
+          sentinelReconnectStrategy: () => RETRY_MS,
+          sentinelCommandTimeout: CONNECT_TIMEOUT_MS,
+          retryStrategy: () => RETRY_MS,
+          reconnectOnError: (error) => (error.message.startsWith('READONLY') ? 2 : false),
+          connectTimeout: CONNECT_TIMEOUT_MS,
+          disconnectTimeout: 1,
+          maxRetriesPerRequest: null,
+          disableClientInfo: true,
+        }),
+      );
     case 'fleet':
       return connectionTo(route).redis(name, {
         ...who,
@@ -85,4 +87,12 @@ function connectionTo({ fleet, env }: Extract<Route, { readonly by: 'fleet' }>):
   const known = connections.get(key) ?? connectFleet({ fleet, consul: consulFromEnvironment(env) });
   connections.set(key, known);
   return known;
+}
+
+/** ioredis gives up for good when a sentinel tells it of a switch while it asks one who leads. */
+function comingBack(client: Redis): Redis {
+  client.on('end', () => {
+    setTimeout(() => void client.connect().catch(() => undefined), RETRY_MS);
+  });
+  return client;
 }

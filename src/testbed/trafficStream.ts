@@ -85,6 +85,8 @@ export class TrafficStream {
     this.#running = false;
     this.#end(false);
     await this.#loop;
+    // It does not come back from this end.
+    this.client.removeAllListeners('end');
     this.client.disconnect();
   }
 

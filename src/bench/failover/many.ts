@@ -28,7 +28,7 @@ export interface ManyObservation {
 const RATE = 50;
 const FLOW_WITHIN_MS = 60_000;
 const FLOW_FOR_MS = 1000;
-const REPLACED_WITHIN_MS = 120_000;
+const REPLACED_WITHIN_MS = 60_000;
 const LOOK_EVERY_MS = 200;
 const SETTLE_MS = 1000;
 const RESTORED_WITHIN_MS = 60_000;
