@@ -209,9 +209,9 @@ describe('an engineer is told', () => {
       const store = await full.store();
       opened.push(store);
       const error = await trouble(store.put('full/a.rdb', inPieces(CONTENT, MB), LARGE));
-      // This service does not say why; others do (below).
+      // This service does not say why, and may just hang up; others do say it (below).
       expect(error.kind).toBe('Unreachable');
-      expect(error.message).toMatch(/the service failed \(.*HTTP 5\d\d\).*look at .*the room on its disks/);
+      expect(error.message).toMatch(/room on its disks/);
       expect(await store.stat('full/a.rdb')).toBeNull();
     } finally {
       await full.end();

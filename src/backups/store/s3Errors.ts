@@ -89,7 +89,8 @@ export function asS3Error(
     return fail(
       'Unreachable',
       `the connection was refused or cut off (${said})`,
-      'It is tried again; see that the service runs, and that the endpoint in backups.store is right.',
+      'It is tried again; see that the service runs and has room on its disks, and that the endpoint in backups.store is ' +
+        'right.',
     );
   }
   if (
