@@ -3,9 +3,10 @@
 import type { Credentials } from '../connections/credentials.js';
 import type { HostProcess, ReplicationPosition } from '../fleet/facts.js';
 import type { Pulse } from '../fleet/lease.js';
-import { parseLife, parseReplication, type ReplicationFacts } from '../fleet/processFacts.js';
+import type { ReplicationFacts } from '../fleet/processFacts.js';
 import type { Endpoint } from '../fleet/record.js';
 import type { Clock } from './leaseClock.js';
+import { isUnsettled, probeBriefly, probeElsewhere, probeFully } from './probe.js';
 import { processWatch, type Peer, type ProcessWatch } from './watching.js';
 
 /** An unanswered question makes us look soon whether the process still exists. */
@@ -58,6 +59,8 @@ interface Watched {
   readonly watch: ProcessWatch;
   /** Its run id and its data are to be asked for: a new connection, or it loads, or it synchronises. */
   strange: boolean;
+  /** What `INFO replication` said last. */
+  lastInfo: string | null;
   askedAt: number | null;
   answeredAt: number | null;
   asking: Promise<void> | null;
@@ -71,13 +74,13 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
   const leaders = new Map<string, Watched>();
   const leaderWatch = processWatch(dependencies.credentials, (database) => {
     // Refused or accepted: that says it. Its follower here loses it in the same moment.
-    for (const watched of [leaders.get(database), own.get(database)]) if (watched) void ask(watched);
+    for (const watched of [leaders.get(database), own.get(database)]) if (watched) askNow(watched);
   });
 
   function see(watched: Watched, seen: Partial<Sight>): void {
     const before = watched.sight;
     watched.sight = { ...before, ...seen };
-    if (shape(before) !== shape(watched.sight)) onChange();
+    if (isOther(before, watched.sight)) onChange();
   }
 
   function isGone({ sight: { database, pid } }: Watched): boolean {
@@ -100,10 +103,10 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
     const { sight, watch } = watched;
     const mine = own.get(sight.database) === watched;
     watched.askedAt ??= clock();
-    const soon = mine ? setTimeout(() => lookWhetherGone(watched), LOOK_AFTER_MS) : undefined;
-    const late = setTimeout(() => setImmediate(() => silentIfLate(watched)), dueIn(watched));
     try {
-      const seen = mine ? await readOwn(watched, watch) : await readLeader(sight, watch);
+      const seen = mine
+        ? await readOwn(watched)
+        : { pulse: await probeElsewhere(await watch.connection(sight)) };
       watched.askedAt = null;
       watched.answeredAt = clock();
       see(watched, seen);
@@ -112,10 +115,23 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
       if (mine) lookWhetherGone(watched);
       else if (isRefused(error)) see(watched, { pulse: 'gone' });
       silentIfLate(watched);
-    } finally {
-      clearTimeout(soon);
-      clearTimeout(late);
     }
+  }
+
+  /** Few questions are not answered by then: one timer for all of a round. */
+  function pursueSoon(all: readonly Watched[]): void {
+    setTimeout(() => {
+      for (const watched of all) {
+        if (watched.askedAt === null) continue;
+        if (own.get(watched.sight.database) === watched && lookWhetherGone(watched)) continue;
+        setTimeout(() => setImmediate(() => silentIfLate(watched)), dueIn(watched));
+      }
+    }, LOOK_AFTER_MS);
+  }
+
+  function askNow(watched: Watched): void {
+    void ask(watched);
+    pursueSoon([watched]);
   }
 
   /**
@@ -142,41 +158,22 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
     if (watched.watch === leaderWatch) leaderWatch.drop(watched.sight.database);
   }
 
-  async function readOwn(watched: Watched, watch: ProcessWatch): Promise<Partial<Sight>> {
-    const { sight } = watched;
-    const redis = await watch.connection(sight);
-    if (!watched.strange) {
-      const replication = parseReplication(await redis.info('replication'));
-      watched.strange = isStrange(sight, replication);
+  async function readOwn(watched: Watched): Promise<Partial<Sight>> {
+    const redis = await watched.watch.connection(watched.sight);
+    const { settings, sight } = watched;
+    if (!watched.strange && sight.minReplicas === 0) {
+      const seen = await probeBriefly(redis, watched.lastInfo);
+      // Most often nothing has happened.
+      if (seen === null) return { pulse: 'up' };
+      const { info, ...replication } = seen;
+      watched.lastInfo = info;
+      watched.strange = isUnsettled(replication) || replication.role !== sight.replication?.role;
       return { replication, pulse: 'up' };
     }
-    const { settings } = watched;
-    const [info, minReplicas] = await Promise.all([
-      redis.info('server', 'persistence', 'replication'),
-      redis.config('GET', 'min-replicas-to-write').catch(() => null),
-    ]);
-    const replication = parseReplication(info);
-    const { runId, loading } = parseLife(info);
-    watched.strange = loading || replication.link?.up === false;
-    return {
-      replication,
-      runId,
-      pulse: loading ? 'loading' : 'up',
-      ...(Array.isArray(minReplicas) && settings === watched.settings
-        ? { minReplicas: Number(minReplicas[1]) }
-        : {}),
-    };
-  }
-
-  async function readLeader(peer: Peer, watch: ProcessWatch): Promise<Partial<Sight>> {
-    const redis = await watch.connection(peer);
-    try {
-      await redis.ping();
-      return { pulse: 'up' };
-    } catch (error) {
-      if (error instanceof Error && /^LOADING\b/.test(error.message)) return { pulse: 'loading' };
-      throw error;
-    }
+    const { minReplicas, ...seen } = await probeFully(redis);
+    watched.lastInfo = null;
+    watched.strange = seen.pulse === 'loading' || isUnsettled(seen.replication);
+    return { ...seen, ...(minReplicas === null || settings !== watched.settings ? {} : { minReplicas }) };
   }
 
   function keep(
@@ -209,6 +206,7 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
         sight: gone && last !== null ? { ...last, pid, pulse } : fresh,
         watch,
         strange: true,
+        lastInfo: null,
         askedAt: null,
         answeredAt: null,
         asking: null,
@@ -216,7 +214,7 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
       };
       all.set(database, watched);
       onChange();
-      void ask(watched);
+      askNow(watched);
     }
   }
 
@@ -238,13 +236,15 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
       );
     },
     ask() {
-      for (const watched of [...own.values(), ...leaders.values()]) void ask(watched);
+      const all = [...own.values(), ...leaders.values()];
+      for (const watched of all) void ask(watched);
+      pursueSoon(all);
     },
     ended(database) {
       const watched = own.get(database);
       if (watched === undefined || lookWhetherGone(watched)) return;
       watched.strange = true;
-      void ask(watched);
+      askNow(watched);
     },
     noteMinReplicas(database, value) {
       const watched = own.get(database);
@@ -267,11 +267,6 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
   };
 }
 
-/** Others set what keeps a process from taking writes, too: whoever promotes it, for one. */
-function isStrange({ minReplicas, replication: before }: Sight, now: ReplicationFacts): boolean {
-  return now.link?.up === false || minReplicas !== 0 || before?.role !== now.role;
-}
-
 function isSame(sight: Sight, peer: Peer): boolean {
   const { endpoint } = sight;
   return (
@@ -282,8 +277,14 @@ function isSame(sight: Sight, peer: Peer): boolean {
 }
 
 /** Everything that others must hear of at once: not the position, which moves all the time. */
-function shape({ pulse, runId, replication, minReplicas }: Sight): string {
-  return `${pulse ?? ''} ${runId ?? ''} ${replication?.role ?? ''} ${linkOf(replication) ?? ''} ${minReplicas ?? ''}`;
+function isOther(before: Sight, now: Sight): boolean {
+  return (
+    before.pulse !== now.pulse ||
+    before.runId !== now.runId ||
+    before.minReplicas !== now.minReplicas ||
+    before.replication?.role !== now.replication?.role ||
+    linkOf(before.replication) !== linkOf(now.replication)
+  );
 }
 
 export function linkOf(replication: ReplicationFacts | null): 'up' | 'down' | null {
