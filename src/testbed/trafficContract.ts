@@ -32,7 +32,8 @@ export interface Window {
   readonly to?: number;
 }
 
-export interface Acknowledgements {
+/** By one server. */
+export interface Acknowledged {
   readonly count: number;
   readonly last: number;
 }
@@ -47,7 +48,7 @@ export interface StreamFigures {
   /** When the longest gap began and ended. */
   readonly gap: { readonly from: number; readonly to: number };
   /** By who acknowledged: `address:port`. */
-  readonly by: Readonly<Record<string, Acknowledgements>>;
+  readonly by: Readonly<Record<string, Acknowledged>>;
   /** First messages of failures, at most five different ones. */
   readonly problems: readonly string[];
 }

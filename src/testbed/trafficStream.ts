@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { messageOf } from '../fleet/errors.js';
+import { Acknowledgements } from './acknowledgements.js';
 import { openClient, type Address, type Login } from './clients.js';
 import {
   now,
@@ -21,12 +22,8 @@ const READ_TIMEOUT_MS = 30_000;
 
 export class TrafficStream {
   readonly #prefix = `traffic:${randomBytes(4).toString('hex')}:`;
-  readonly #servers: string[] = [];
   readonly #problems = new Set<string>();
-  /** One entry for every acknowledgement, in the order of their arrival. */
-  readonly #sequences = new Column();
-  readonly #times = new Column();
-  readonly #by = new Column();
+  readonly #acknowledgements = new Acknowledgements();
   #sequence = 0;
   #failed = 0;
   #waiting = 0;
@@ -34,8 +31,8 @@ export class TrafficStream {
   #end: (acknowledged: false) => void = () => undefined;
   readonly #ended = new Promise<false>((resolve) => (this.#end = resolve));
   readonly #loop: Promise<void>;
-  /** Index of the server that the connection goes to now. */
-  #server = 0;
+  /** That the connection goes to now. */
+  #server = '';
 
   constructor(
     readonly options: StreamOptions,
@@ -43,32 +40,12 @@ export class TrafficStream {
   ) {
     // Without a listener ioredis prints them; what matters arrives through the promises.
     client.on('error', (error) => this.#note(error));
-    client.on('connect', () => (this.#server = this.#serverIndex()));
+    client.on('connect', () => (this.#server = this.#serverName()));
     this.#loop = options.rate === 'full' ? this.#atFullSpeed() : this.#paced(options.rate);
   }
 
   figures({ from, to = now() }: Window): StreamFigures {
-    const by: Record<string, { count: number; last: number }> = {};
-    let acknowledged = 0;
-    // The gap may have begun before the window: an outage is over when a write is acknowledged, however long it lasts.
-    let previous = from;
-    let gap = { from, to: from };
-    for (let index = 0; index < this.#times.length; index++) {
-      const time = this.#times.at(index);
-      if (time > to) break;
-      if (time >= from) {
-        if (time - previous > gap.to - gap.from) gap = { from: previous, to: time };
-        acknowledged++;
-        const server = (by[this.#servers[this.#by.at(index)] ?? ''] ??= { count: 0, last: time });
-        server.count++;
-        server.last = time;
-        previous = time;
-      } else {
-        previous = time;
-        gap = { from: time, to: time };
-      }
-    }
-    if (to - previous > gap.to - gap.from) gap = { from: previous, to };
+    const { acknowledged, gap, by } = this.#acknowledgements.in({ from, to });
     return {
       name: this.options.name,
       acknowledged,
@@ -99,17 +76,12 @@ export class TrafficStream {
       for (let key = 0; key * BITS_PER_KEY < this.#sequence; key++) {
         bits.push(await reader.getBuffer(this.#key(key)));
       }
-      const lostBy: Record<string, number> = {};
-      let lost = 0;
-      for (let index = 0; index < this.#sequences.length; index++) {
-        const sequence = this.#sequences.at(index);
+      const lostBy = this.#acknowledgements.missing((sequence) => {
         const byte = bits[Math.floor(sequence / BITS_PER_KEY)]?.[(sequence % BITS_PER_KEY) >> 3] ?? 0;
-        if ((byte & (0x80 >> (sequence % 8))) !== 0) continue;
-        lost++;
-        const server = this.#servers[this.#by.at(index)] ?? '';
-        lostBy[server] = (lostBy[server] ?? 0) + 1;
-      }
-      return { name: this.options.name, acknowledged: this.#sequences.length, lost, lostBy };
+        return (byte & (0x80 >> (sequence % 8))) !== 0;
+      });
+      const lost = Object.values(lostBy).reduce((sum, count) => sum + count, 0);
+      return { name: this.options.name, acknowledged: this.#acknowledgements.count, lost, lostBy };
     } finally {
       reader.disconnect();
     }
@@ -146,11 +118,7 @@ export class TrafficStream {
     const key = this.#key(Math.floor(sequence / BITS_PER_KEY));
     try {
       await this.client.setbit(key, sequence % BITS_PER_KEY, 1);
-      if (this.#running) {
-        this.#sequences.push(sequence);
-        this.#times.push(now());
-        this.#by.push(this.#server);
-      }
+      if (this.#running) this.#acknowledgements.add(sequence, now(), this.#server);
       return true;
     } catch (error) {
       if (this.#running) {
@@ -167,36 +135,14 @@ export class TrafficStream {
     return `${this.#prefix}${index}`;
   }
 
-  #serverIndex(): number {
+  #serverName(): string {
     // `stream` is the socket of the moment.
     const { stream } = this.client as unknown as { stream: { remoteAddress?: string; remotePort?: number } };
-    const name = `${stream.remoteAddress ?? '?'}:${stream.remotePort ?? '?'}`;
-    const known = this.#servers.indexOf(name);
-    if (known >= 0) return known;
-    return this.#servers.push(name) - 1;
+    return `${stream.remoteAddress ?? '?'}:${stream.remotePort ?? '?'}`;
   }
 
   #note(error: unknown): void {
     if (this.#problems.size < 5) this.#problems.add(messageOf(error));
-  }
-}
-
-/** Numbers, many. */
-class Column {
-  length = 0;
-  #values = new Float64Array(1 << 12);
-
-  push(value: number): void {
-    if (this.length === this.#values.length) {
-      const larger = new Float64Array(this.#values.length * 2);
-      larger.set(this.#values);
-      this.#values = larger;
-    }
-    this.#values[this.length++] = value;
-  }
-
-  at(index: number): number {
-    return this.#values[index] ?? NaN;
   }
 }
 
