@@ -33,6 +33,7 @@ export class PromotionRun {
   private readonly records = new Map<string, DatabaseRecord>();
   private readonly fencings = new Map<string, Fencing>();
   private confirmedAgain = 0;
+  private promotedBefore = false;
 
   constructor(
     private readonly runbook: Runbook,
@@ -57,7 +58,10 @@ export class PromotionRun {
       if (one.claimed) this.records.set(one.database, one.record);
       else this.settle({ database: one.database, outcome: 'refused', why: one.why });
       // By an attempt of this run that nobody heard the end of.
-      if (one.claimed && one.promoted && promotedByOwner(one.record)) this.settle(outcomeOf(one.record));
+      if (one.claimed && one.promoted && promotedByOwner(one.record)) {
+        this.settle(outcomeOf(one.record));
+        this.promotedBefore = true;
+      }
     }
     const all = [...this.records.values()];
     runbook.subject({
@@ -111,7 +115,12 @@ export class PromotionRun {
     promote: { readonly name: string; readonly does: string },
     cases: readonly PromotionCase[],
   ): Promise<readonly PromotionCase[]> {
-    if (cases.length === 0) return [];
+    if (cases.length === 0) {
+      // Nobody heard the end of the attempt that did it: it is shown as done.
+      if (this.promotedBefore)
+        await this.runbook.step({ ...promote, settles: true, run: () => Promise.resolve() });
+      return [];
+    }
     const { fenced, unfenced } = await this.fence(fence, cases);
     await this.promote(promote, fenced);
     return unfenced;

@@ -101,7 +101,9 @@ export async function switchover(input: SwitchoverRequest): Promise<RunbookResul
       preflight: true,
       run: async () => {
         const { expectedLeader } = request;
-        const seen = await local('look at both sides').planSwitchover({
+        // Not a local activity: what is handed over must be in the history before it is. Else a worker that is killed
+        // right after the hand-over would plan it again, the other way round.
+        const seen = await control('look again').planSwitchover({
           request: { databases: fit, ...(expectedLeader === undefined ? {} : { expectedLeader }) },
         });
         requireSome(seen, expectedLeader);

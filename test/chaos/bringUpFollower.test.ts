@@ -20,7 +20,7 @@ const EXPECTED: Readonly<Record<string, (outcome: Outcome) => void>> = {
 
   'bringUpFollower aborted while it waits for approval': (outcome) => {
     expect(outcome.ended).toBe('RunbookAborted');
-    expectSound(outcome, { leader: 0 }, SMALL_BACKLOG);
+    expectSound(outcome, { leader: 0 }, { backlogBytes: SMALL_BACKLOG });
     expect(outcome.end.record).toMatchObject({ follower: 'follower', extraFollowers: [] });
     const { files } = outcome.end.parts['follower'] ?? {};
     expect(files).toContain('dump.rdb');
@@ -33,7 +33,7 @@ function expectBroughtUp(outcome: Outcome, way: string, leaderForks = 0): void {
   expect(outcome.result).toEqual({ way, leaderForks });
   expectSound(outcome, { leader: leaderForks, follower: 0 });
   expect(outcome.end.record).toMatchObject({
-    epoch: 1,
+    epochs: 0,
     leader: 'leader',
     follower: 'follower',
     extraFollowers: [],

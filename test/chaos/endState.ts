@@ -14,8 +14,15 @@ import type { Writer } from '../../src/testbed/writer.js';
 
 /** The hosts that a database may be on, by their part: `leader`, `follower`, `third`. */
 export type Parts = Readonly<Record<string, Endpoint>>;
-/** Of each part whose process ran, before the procedure. */
-export type ForksBefore = Readonly<Record<string, { readonly runId: string; readonly totalForks: number }>>;
+/** Before the procedure. */
+export interface Before {
+  /** 0: there is no record. */
+  readonly epoch: number;
+  /** Of each part whose process ran. */
+  readonly forks: Readonly<Record<string, { readonly runId: string; readonly totalForks: number }>>;
+}
+
+export const NOTHING_BEFORE: Before = { epoch: 0, forks: {} };
 
 export interface PartState {
   /** Redis processes in its directory. */
@@ -39,7 +46,8 @@ export interface PartState {
 
 export interface EndState {
   readonly record: {
-    readonly epoch: number;
+    /** By how much it grew. */
+    readonly epochs: number;
     readonly leader: string;
     readonly follower: string | null;
     readonly extraFollowers: readonly string[];
@@ -52,13 +60,15 @@ export interface EndState {
 
 const SETTLED_WITHIN_MS = 15_000;
 
-export async function readForks(fleet: TestFleet, database: string, parts: Parts): Promise<ForksBefore> {
+export async function readBefore(fleet: TestFleet, database: string, parts: Parts): Promise<Before> {
+  const stored = await recordStore(fleet.dev.consul, fleet.dev.fleet.name).read(database);
   const read = Object.entries(parts).map(async ([part, endpoint]) => {
+    // One that hangs does not say.
     if (fleet.pidOf(database, endpoint.host) === null) return [];
-    const { runId, totalForks } = await fleet.facts(endpoint);
-    return [[part, { runId, totalForks }] as const];
+    const facts = await fleet.facts(endpoint).catch(() => null);
+    return facts === null ? [] : [[part, { runId: facts.runId, totalForks: facts.totalForks }] as const];
   });
-  return Object.fromEntries((await Promise.all(read)).flat());
+  return { epoch: stored?.record.epoch ?? 0, forks: Object.fromEntries((await Promise.all(read)).flat()) };
 }
 
 /** Call it when nobody writes any more. */
@@ -66,7 +76,7 @@ export async function readEndState(
   fleet: TestFleet,
   database: string,
   parts: Parts,
-  before: ForksBefore,
+  before: Before,
   writer: Writer,
 ): Promise<EndState> {
   const { consul, fleet: file } = fleet.dev;
@@ -75,13 +85,19 @@ export async function readEndState(
       ([, { address, port }]) => address === endpoint.address && port === endpoint.port,
     )?.[0] ?? `${endpoint.address}:${endpoint.port}`;
   const stored = await recordStore(consul, file.name).read(database);
+  const leader = stored?.record.leader ?? null;
   const states = Object.entries(parts).map(async ([part, endpoint]) => {
-    const state = await readPart(fleet, database, endpoint, { parts, partOf, before: before[part], writer });
+    const state = await readPart(fleet, database, endpoint, {
+      leader,
+      partOf,
+      before: before.forks[part],
+      writer,
+    });
     return [part, state] as const;
   });
   return {
     record: stored && {
-      epoch: stored.record.epoch,
+      epochs: stored.record.epoch - before.epoch,
       leader: partOf(stored.record.leader),
       follower: stored.record.follower && partOf(stored.record.follower),
       extraFollowers: (stored.record.extraFollowers ?? []).map(partOf),
@@ -97,9 +113,10 @@ async function readPart(
   database: string,
   endpoint: Endpoint,
   context: {
-    readonly parts: Parts;
+    /** Of the record. */
+    readonly leader: Endpoint | null;
     readonly partOf: (endpoint: Pick<Endpoint, 'address' | 'port'>) => string;
-    readonly before: ForksBefore[string] | undefined;
+    readonly before: Before['forks'][string] | undefined;
     readonly writer: Writer;
   },
 ): Promise<PartState> {
@@ -107,7 +124,7 @@ async function readPart(
   const processes = redisProcessesIn(directory);
   const files = namesIn(directory);
   if (processes === 0) return { processes, files, running: null };
-  const hasLeadersOffset = await caughtUp(fleet, endpoint, context.parts);
+  const hasLeadersOffset = await caughtUp(fleet, endpoint, context.leader);
   const now = await fleet.facts(endpoint);
   const { gates, replicationUser } = await readGates(fleet, endpoint);
   const { before, writer, partOf } = context;
@@ -129,8 +146,8 @@ async function readPart(
 }
 
 /** The stream also carries a leader's pings: equal offsets are met, not kept. */
-async function caughtUp(fleet: TestFleet, endpoint: Endpoint, { leader }: Parts): Promise<boolean> {
-  if (leader === undefined) throw new Error('No part is called the leader.');
+async function caughtUp(fleet: TestFleet, endpoint: Endpoint, leader: Endpoint | null): Promise<boolean> {
+  if (leader === null) return false;
   try {
     return await waitFor(
       async () => {

@@ -8,7 +8,14 @@ import type { TestFleet } from '../../src/testbed/fleet.js';
 import { waitFor } from '../../src/testbed/waiting.js';
 import { Writer } from '../../src/testbed/writer.js';
 import { crashPoints, wasRunAgain, type CrashPoint } from './crashPoints.js';
-import { readEndState, readForks, type EndState, type ForksBefore, type Parts } from './endState.js';
+import {
+  NOTHING_BEFORE,
+  readBefore,
+  readEndState,
+  type Before,
+  type EndState,
+  type Parts,
+} from './endState.js';
 
 export interface Procedure {
   /** e.g. `bringUpFollower by chain`. */
@@ -18,6 +25,8 @@ export interface Procedure {
   readonly writes: 'meanwhile' | 'afterwards';
   /** An update that is sent when the runbook waits; then only what follows it is of interest. */
   readonly update?: 'abort';
+  /** Activities that are called off when another one was quicker: nobody can be killed after them. */
+  readonly calledOff?: readonly string[];
   /** The part of the host that forks in it, with that host's permit. */
   readonly forksOn?: string;
   /** Brings the database into the state in which the procedure is needed. */
@@ -36,7 +45,7 @@ export interface Outcome {
 /** One run of a procedure on one database. */
 export class Run {
   #writer: Writer | null = null;
-  #before: ForksBefore = {};
+  #before: Before = NOTHING_BEFORE;
   #request: object = {};
   #name = '';
 
@@ -59,7 +68,7 @@ export class Run {
     const { name, request } = await procedure.prepare(fleet, database);
     this.#name = name;
     this.#request = request;
-    this.#before = await readForks(fleet, database, this.parts);
+    this.#before = await readBefore(fleet, database, this.parts);
     if (procedure.writes === 'meanwhile') this.#writer = await this.#startWriter();
   }
 
@@ -117,7 +126,8 @@ export class Run {
 
   async crashPoints(): Promise<readonly CrashPoint[]> {
     const { database, parts, procedure } = this;
-    return crashPoints(await this.#handle.fetchHistory(), { database, parts }, procedure.update);
+    const points = crashPoints(await this.#handle.fetchHistory(), { database, parts }, procedure.update);
+    return points.filter(({ activityType }) => !(procedure.calledOff ?? []).includes(activityType));
   }
 
   async wasRunAgain(point: CrashPoint): Promise<boolean> {

@@ -10,6 +10,6 @@ await crashSuite(
     expectDone(outcome);
     expect(outcome.result?.leaderForks).toBe(0);
     expectSound(outcome, { leader: 0, follower: 0 });
-    expect(outcome.end.record).toMatchObject({ epoch: 1, leader: 'leader', follower: 'follower' });
+    expect(outcome.end.record).toMatchObject({ epochs: 1, leader: 'leader', follower: 'follower' });
   },
 );

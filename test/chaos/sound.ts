@@ -8,11 +8,14 @@ import type { Outcome } from './procedure.js';
 const MAXMEMORY_MIB = 64;
 export const MAXMEMORY = `${MAXMEMORY_MIB}MiB`;
 
-/** `running`: forks during the procedure, by part; parts that are not named must not run. */
+/**
+ * `running`: forks during the procedure, by part; parts that are not named must not run.
+ * @param leads the part that leads afterwards
+ */
 export function expectSound(
   { end }: Outcome,
   running: Readonly<Record<string, number>>,
-  backlogBytes = configuredBacklog(MAXMEMORY_MIB * 1024 * 1024),
+  { backlogBytes = configuredBacklog(MAXMEMORY_MIB * 1024 * 1024), leads = 'leader' } = {},
 ): void {
   expect(end.permits).toEqual([]);
   expect(end.record?.isOwned).toBe(false);
@@ -26,9 +29,9 @@ export function expectSound(
       backlogBytes,
       hasLeadersOffset: true,
       lost: 0,
-      role: part === 'leader' ? 'leader' : 'follower',
-      follows: part === 'leader' ? null : 'leader',
-      linkUp: part !== 'leader',
+      role: part === leads ? 'leader' : 'follower',
+      follows: part === leads ? null : leads,
+      linkUp: part !== leads,
     });
     expect(seen.replicationUser.split(' ')).toContain('on');
   }
