@@ -1,8 +1,7 @@
-/** Who leads changes: as planned, because the leader is gone, or because it hangs. */
+/** Who leads changes: as planned, or because the leader is gone. */
 
 import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import process from 'node:process';
 import { startRunbook } from '../../src/connections/startRunbook.js';
 import type { Pulse } from '../../src/fleet/lease.js';
 import type { WorkflowType } from '../../src/fleet/names.js';
@@ -37,23 +36,6 @@ export const CHANGES_OF_LEADER: readonly Procedure[] = [
       await killProcess(fleet, database, leader);
       await untilMissed(fleet, database, leader, 'gone');
       return { name: database, request: seen(database, 'its process is gone') };
-    },
-  },
-  {
-    name: 'promoteFollower of a leader that hangs',
-    type: 'promoteFollower',
-    writes: 'afterwards',
-    // Its agent fences it before its lease runs out.
-    calledOff: ['breakLease'],
-    parts: (fleet, database) => partsOf(fleet, database),
-    async prepare(fleet, database) {
-      await makeWhole(fleet, database);
-      const leader = at(partsOf(fleet, database)['leader']);
-      const pid = fleet.pidOf(database, leader.host);
-      if (pid === null) throw new Error(`The leader of ${database} does not run.`);
-      process.kill(pid, 'SIGSTOP');
-      await untilMissed(fleet, database, leader, 'silent');
-      return { name: database, request: seen(database, 'it does not answer') };
     },
   },
 ];

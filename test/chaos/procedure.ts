@@ -25,8 +25,6 @@ export interface Procedure {
   readonly writes: 'meanwhile' | 'afterwards';
   /** An update that is sent when the runbook waits; then only what follows it is of interest. */
   readonly update?: 'abort';
-  /** Activities that are called off when another one was quicker: nobody can be killed after them. */
-  readonly calledOff?: readonly string[];
   /** The part of the host that forks in it, with that host's permit. */
   readonly forksOn?: string;
   /** Brings the database into the state in which the procedure is needed. */
@@ -126,8 +124,7 @@ export class Run {
 
   async crashPoints(): Promise<readonly CrashPoint[]> {
     const { database, parts, procedure } = this;
-    const points = crashPoints(await this.#handle.fetchHistory(), { database, parts }, procedure.update);
-    return points.filter(({ activityType }) => !(procedure.calledOff ?? []).includes(activityType));
+    return crashPoints(await this.#handle.fetchHistory(), { database, parts }, procedure.update);
   }
 
   async wasRunAgain(point: CrashPoint): Promise<boolean> {
