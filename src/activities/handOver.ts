@@ -204,13 +204,12 @@ class Attempt {
   private async caughtUp(goal: number, byMs: number): Promise<void> {
     if (Number.isNaN(goal)) throw new Error('INFO says no master_repl_offset');
     while (!(this.reachedOffset >= goal)) {
-      const left = byMs - this.spent();
-      if (left <= 0) {
+      if (this.spent() >= byMs) {
         throw new Error(
           `${showEndpoint(this.order.to)} was still ${goal - this.reachedOffset} bytes behind after ${byMs} ms`,
         );
       }
-      const replication = await within(Math.min(left, SILENT_AFTER_MS), this.next.redis.info('replication'));
+      const replication = await within(SILENT_AFTER_MS, this.next.redis.info('replication'));
       this.reachedOffset = offsetIn(replication);
     }
   }
