@@ -135,7 +135,8 @@ describe('a backup that is bad', () => {
 
 /** A process that was just killed is gone some milliseconds before its port is free. */
 async function squat({ address: host, port }: Endpoint): Promise<Server> {
-  const server = createServer().listen({ host, port });
+  // Agents and watches look there: it hangs up on them, else it could not be closed.
+  const server = createServer((socket) => socket.destroy()).listen({ host, port });
   await once(server, 'listening');
   return server;
 }
