@@ -72,6 +72,12 @@ describe('a follower that is not well', () => {
     const before = await fleet.record(DATABASE);
     const { follower } = before;
     if (follower === null) throw new Error('no follower');
+    // It was frozen a moment ago.
+    const goal = (await fleet.facts(before.leader)).position.offset;
+    await waitFor(async () => (await fleet.facts(follower)).position.offset >= goal, {
+      deadlineMs: 15_000,
+      what: 'the follower to catch up',
+    });
     const writer = await writing(fleet, DATABASE, 500);
     const rules = (rule: string) =>
       redisAt(fleet, follower, (redis) => redis.call('ACL', 'SETUSER', ADMINISTRATOR_USER, rule));
