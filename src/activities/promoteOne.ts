@@ -10,7 +10,7 @@ import { followersOf, linkEnds, outcomeOf, promotedByOwner } from '../fleet/prom
 import { choosePromotion, nextFollower } from '../fleet/promotionChoice.js';
 import type { PromotionOutcome } from '../fleet/promotion.js';
 import type { CandidateSeen } from '../fleet/promotionChoice.js';
-import { sameEndpoint } from '../fleet/record.js';
+import { sameEndpoint, showEndpoint } from '../fleet/record.js';
 import type { Endpoint, StoredRecord } from '../fleet/record.js';
 import { changeLeader, leadAgain, notOwned } from '../fleet/recordChanges.js';
 import type { Author, Change } from '../fleet/recordChanges.js';
@@ -137,9 +137,10 @@ function open(endpoints: readonly Endpoint[], { connections }: PromotionMeans): 
 /**
  * What the old leader had sent is read first. And where it is fenced by its lease alone, its agent may have gone by
  * its follower's acknowledgements until that was lost: then this waits until it has fenced it for that.
+ * @throws FleetError LeaderHealthy: its follower hears from it again
  */
 async function untilAllArrived(
-  { fencing }: FencedCase,
+  { fencing, leader }: FencedCase,
   followers: readonly OpenCandidate[],
   fencedAfterMs: number,
 ): Promise<void> {
@@ -148,7 +149,12 @@ async function untilAllArrived(
       ({ seen }) =>
         seen.answers && seen.link?.up === false && (seen.link.downForMs ?? 0) < fencedAfterMs + SECOND_MS,
     );
-    if (justLost) await sleep(fencedAfterMs);
+    if (justLost) {
+      await sleep(fencedAfterMs);
+      await Promise.all(followers.map(look));
+    }
+    const hears = followers.find(isHearing);
+    if (hears !== undefined) throw cameBack(leader, hears.endpoint);
     return;
   }
   if (!linkEnds(fencing)) return;
@@ -156,7 +162,24 @@ async function untilAllArrived(
   for (const follower of followers) {
     while (follower.seen.answers && follower.seen.link?.up === true && performance.now() < end) {
       await sleep(LOOK_AGAIN_MS);
-      follower.seen = candidateSeen(await lookAgain(follower.redis, follower.endpoint, CANDIDATE_TIMEOUT_MS));
+      await look(follower);
     }
   }
+}
+
+async function look(candidate: OpenCandidate): Promise<void> {
+  const { redis, endpoint } = candidate;
+  candidate.seen = candidateSeen(await lookAgain(redis, endpoint, CANDIDATE_TIMEOUT_MS));
+}
+
+/** Its old leader has acknowledgements to live on again, and so serves, whatever became of its lease. */
+function isHearing({ seen }: OpenCandidate): boolean {
+  return seen.answers && seen.link?.up === true && seen.link.silentForMs === 0;
+}
+
+function cameBack(leader: Endpoint, follower: Endpoint): FleetError {
+  return new FleetError(
+    'LeaderHealthy',
+    `${showEndpoint(leader)} came back while its lease ran out: its follower ${showEndpoint(follower)} hears from it. Nobody was promoted.`,
+  );
 }

@@ -81,7 +81,14 @@ export function candidateSeen(look: QuickLook): CandidateSeen {
     position,
     previous,
     link:
-      link === null ? null : { up: link.up, synchronising: link.synchronising, downForMs: look.downForMs },
+      link === null
+        ? null
+        : {
+            up: link.up,
+            synchronising: link.synchronising,
+            silentForMs: look.silentForMs,
+            downForMs: look.downForMs,
+          },
   };
 }
 

@@ -71,7 +71,7 @@ const YES_HOLDS = 250;
 const NO_HOLDS = 2_000;
 
 export function nextMove(process: LeadingProcess, lease: OwnLease, times: LeaseTimes, now: number): Move {
-  const { standing, fence, closingSince, provenAt, asked } = process;
+  const { standing, fence, closingSince } = process;
   if (standing === 'unknown' || standing === 'not yet') return 'none';
   const age = now - lease.sentAt;
   if (age < times.fenceFrom) {
@@ -80,7 +80,7 @@ export function nextMove(process: LeadingProcess, lease: OwnLease, times: LeaseT
       if (fence === 'opening') return 'none';
       if (fence !== 'open') return towardsServing(process, lease, times, now);
       // A record may have changed while nobody here could see it.
-      if (process.consulted?.term !== lease.term) return 'consult';
+      if (process.consulted?.term !== lease.term) return beforeConsulted(process, lease, times, now);
       if (lease.afterBreak && standing === 'leader' && !process.consulted.mayLead) return 'fence';
     }
     return age >= times.proveFrom ? proof(process, times, now) : 'none';
@@ -89,11 +89,24 @@ export function nextMove(process: LeadingProcess, lease: OwnLease, times: LeaseT
   if (fence === 'closing') {
     return closingSince !== null && now >= closingSince + times.obeyWithin ? 'kill' : 'none';
   }
+  return onAcknowledgements(process, times, now);
+}
+
+/** Nothing but its follower says that nobody else was promoted. */
+function onAcknowledgements(process: LeadingProcess, times: LeaseTimes, now: number): Move {
+  const { provenAt, asked } = process;
   if (isProven(process, times, now)) return proof(process, times, now);
   // An agent that was frozen itself knows nothing: it asks once before it fences.
   if (asked === null || asked.at < now - times.proofHolds) return 'prove';
   const isThatOnce = provenAt === null || provenAt + times.proofHolds <= asked.at;
   return isThatOnce && asked.pending && now < asked.at + times.firstProofWithin ? 'none' : 'fence';
+}
+
+/** Whoever broke the lease before this term may have promoted somebody: the term alone is no right to serve. */
+function beforeConsulted(process: LeadingProcess, lease: OwnLease, times: LeaseTimes, now: number): Move {
+  if (!lease.afterBreak || !process.witnessed) return 'consult';
+  const move = onAcknowledgements(process, times, now);
+  return move === 'none' ? 'consult' : move;
 }
 
 function isProven({ provenAt }: LeadingProcess, { proofHolds }: LeaseTimes, now: number): boolean {

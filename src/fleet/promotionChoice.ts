@@ -18,6 +18,8 @@ export type CandidateSeen =
       readonly link: {
         readonly up: boolean;
         readonly synchronising: boolean;
+        /** Milliseconds, in steps of a second, since its leader's last word; null: it never had any, or is down. */
+        readonly silentForMs: number | null;
         /** Milliseconds; null: it is not down, or was never up. */
         readonly downForMs: number | null;
       } | null;

@@ -254,7 +254,6 @@ export function leaderGuard(dependencies: LeaderGuardDependencies): LeaderGuard 
     const untilOverdue = dependencies.lease().sentAt + times().proveFrom - clock();
     const sights = leading();
     let soon = Math.max(untilOverdue, sights.length === 0 ? CALM_MS : ALERT_MS);
-    if (untilOverdue > 0) proofs.close();
     const names = new Set(sights.map(({ database }) => database));
     for (const database of [...guarded.keys()]) if (!names.has(database)) guarded.delete(database);
     for (const sight of sights) {
@@ -266,7 +265,9 @@ export function leaderGuard(dependencies: LeaderGuardDependencies): LeaderGuard 
       if (closed || guard.told !== null || move !== 'none') soon = Math.min(soon, CALM_MS);
       carryOut(move, sight, guard).catch((error: unknown) => log.debug(messageOf(error)));
     }
-    return soon;
+    const asking = [...guarded.values()].some(({ asked }) => asked?.pending === true);
+    if (untilOverdue > 0 && !asking) proofs.close();
+    return asking ? Math.min(soon, ALERT_MS) : soon;
   }
 
   return {

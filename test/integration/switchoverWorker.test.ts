@@ -38,6 +38,10 @@ test('workers that are killed at any moment: each switchover ends, and nothing i
   const forks = await forksOf(fleet, DATABASE);
   const writer = await writing(fleet, DATABASE, 2_000);
   for (let n = 0; n < 4; n++) {
+    await waitFor(() => fleet.dev.pidOf('worker') !== null, {
+      deadlineMs: 10_000,
+      what: 'the worker that was killed before to run again',
+    });
     const before = await fleet.record(DATABASE);
     const workflowId = await startSwitchover(fleet, { database: DATABASE });
     // Not to wait for something, but to be anywhere in it.
@@ -73,10 +77,9 @@ describe('a follower that is not well', () => {
     const { follower } = before;
     if (follower === null) throw new Error('no follower');
     // It was frozen a moment ago.
-    const goal = (await fleet.facts(before.leader)).position.offset;
-    await waitFor(async () => (await fleet.facts(follower)).position.offset >= goal, {
+    await waitFor(async () => (await fleet.facts(before.leader)).replicas.some(({ lag }) => lag <= 1), {
       deadlineMs: 15_000,
-      what: 'the follower to catch up',
+      what: 'the follower to acknowledge again',
     });
     const writer = await writing(fleet, DATABASE, 500);
     const rules = (rule: string) =>

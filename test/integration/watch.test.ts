@@ -47,8 +47,14 @@ describe('a watched server', () => {
     expect(out).toContain('its leader is well');
     expect(out).toMatch(/agent of the follower's host +up/);
     const watch = fleet.dev.temporal.workflow.getHandle(workflowId('watchServer', SERVER));
-    const view = await watch.query<WatchView>('watch');
-    expect(view.databases.map(({ verdict }) => verdict.state)).toEqual(fleet.databases.map(() => 'well'));
+    const view = await waitFor(
+      async () => {
+        const seen = await watch.query<WatchView>('watch');
+        return seen.databases.every(({ verdict }) => verdict.state === 'well') ? seen : null;
+      },
+      { deadlineMs: 10 * SECOND, what: 'the workflow to show that all is well' },
+    );
+    expect(view.databases.map(({ database }) => database)).toEqual(fleet.databases);
     const { typedSearchAttributes } = await watch.describe();
     expect(JSON.stringify(typedSearchAttributes.getAll())).toContain(SERVER);
   });

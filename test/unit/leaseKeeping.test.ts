@@ -120,6 +120,18 @@ describe('a leader', () => {
     expect(nextMove(closing, broken, times, 250)).toBe('kill');
   });
 
+  it('whose lease was broken lives on acknowledgements until its record was read within the new term', () => {
+    const broken = { term: 2, sentAt: 1_000, afterBreak: true };
+    const unread = { ...leading, consulted: { at: 0, term: 1, mayLead: true } };
+    const moveThen = (changes: Partial<LeadingProcess>, now: number) =>
+      nextMove({ ...unread, ...changes }, broken, times, now);
+    expect(moveThen({}, 1_010)).toBe('prove');
+    expect(moveThen({ asked: { at: 1_010, pending: true } }, 1_020)).toBe('consult');
+    expect(moveThen({ asked: { at: 1_010, pending: true } }, 1_260)).toBe('fence');
+    expect(moveThen({ asked: { at: 1_010, pending: false }, provenAt: 1_010 }, 1_050)).toBe('consult');
+    expect(moveThen({ witnessed: false }, 1_300)).toBe('consult');
+  });
+
   it('that its record does not name is demoted under a lease, and fenced like any other without', () => {
     expect(move({ standing: 'not named' }, 100)).toBe('depose');
     expect(move({ standing: 'not named' }, 100, 0)).toBe('none');

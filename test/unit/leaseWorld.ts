@@ -320,7 +320,12 @@ export function runWorld(options: WorldOptions): WorldResult {
         return;
       }
       later(between(1, 50), () => {
-        // Its link must not have come back meanwhile: then its leader was not fenced by its loss.
+        // Its link came back meanwhile: then its leader was not fenced by its loss.
+        if (linkDownSince === null || now - linkDownSince < settledLink) {
+          record.claimed = false;
+          promoting = false;
+          return;
+        }
         fate.promotedAt = now;
         record.leader = 'follower';
       });

@@ -22,7 +22,7 @@ function follower(changes: Partial<Answering> = {}): Answering {
     loading: false,
     position: { id: ID, offset: AT },
     previous: null,
-    link: { up: false, synchronising: false, downForMs: 1_000 },
+    link: { up: false, synchronising: false, silentForMs: null, downForMs: 1_000 },
     ...changes,
   };
 }
@@ -62,7 +62,9 @@ describe('a follower', () => {
   test('whose leader is not known to have gone further leads, if it lost it just now', () => {
     const just = question({ leaderPosition: null });
     expect(choosePromotion(just)).toMatchObject({ may: true, behindBytes: 0 });
-    const longAgo = follower({ link: { up: false, synchronising: false, downForMs: 3_600_000 } });
+    const longAgo = follower({
+      link: { up: false, synchronising: false, silentForMs: null, downForMs: 3_600_000 },
+    });
     const choice = choosePromotion({ ...just, followers: only(longAgo) });
     expect(choice).toMatchObject({ may: false });
     expect(choice.may ? '' : choice.why).toContain('lost its leader 60 min ago');
@@ -105,7 +107,7 @@ describe('refused, unless an engineer names the database', () => {
     ['of another history', follower({ position: { id: OLD_ID, offset: AT } }), 'never fully synchronised'],
     [
       'in the middle of a full synchronisation',
-      follower({ link: { up: false, synchronising: true, downForMs: 1_000 } }),
+      follower({ link: { up: false, synchronising: true, silentForMs: null, downForMs: 1_000 } }),
       'in the middle of a full synchronisation',
     ],
     [
@@ -129,7 +131,7 @@ describe('refused, unless an engineer names the database', () => {
   test('one that never had data: it follows nobody, at offset 0, and its leader is not known', () => {
     const fresh = follower({
       position: { id: OLD_ID, offset: 0 },
-      link: { up: false, synchronising: false, downForMs: null },
+      link: { up: false, synchronising: false, silentForMs: null, downForMs: null },
     });
     const choice = choosePromotion(question({ leaderPosition: null, followers: only(fresh) }));
     expect(choice.may ? '' : choice.why).toContain('never fully synchronised');
@@ -198,6 +200,7 @@ describe('whatever the followers look like', () => {
         fc.record({
           up: fc.boolean(),
           synchronising: fc.boolean(),
+          silentForMs: fc.option(fc.integer({ min: 0, max: 100_000 })),
           downForMs: fc.option(fc.integer({ min: 0, max: 100_000 })),
         }),
       ),

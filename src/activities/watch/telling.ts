@@ -2,7 +2,7 @@
 
 import type { Log } from '../../connections/log.js';
 import { messageOf } from '../../fleet/errors.js';
-import type { WatchView } from '../../fleet/watchView.js';
+import type { WatchedDatabase, WatchView } from '../../fleet/watchView.js';
 import { WATCH_PUBLISHED_EVERY_MS } from '../../fleet/watchView.js';
 import type { WatchStore } from '../../records/watches.js';
 
@@ -73,7 +73,8 @@ export class Telling {
     this.#signalling = true;
     try {
       await this.dependencies.signal(view);
-      this.#signalled = news;
+      // It told of a doubt that may pass without being news: then that it passed is told, too.
+      this.#signalled = view.databases.some((one) => isBriefDoubt(one, view.at)) ? '' : news;
     } catch (error) {
       this.dependencies.log.warn(`The workflow ${view.workflowId} could not be told: ${messageOf(error)}`);
     } finally {
@@ -98,12 +99,15 @@ function factsOf({ problems, databases }: WatchView): string {
   ]);
 }
 
+function isBriefDoubt({ verdict, since }: Pick<WatchedDatabase, 'verdict' | 'since'>, at: string): boolean {
+  return verdict.state === 'doubted' && Date.parse(at) - Date.parse(since) < LASTING_DOUBT_MS;
+}
+
 function newsOf({ at, problems, databases }: WatchView): string {
   return JSON.stringify([
     problems.length > 0,
     databases.map(({ database, epoch, leader, verdict, since, decision, attempt, maintenance, policy }) => {
-      const brief = Date.parse(at) - Date.parse(since) < LASTING_DOUBT_MS;
-      const state = verdict.state === 'doubted' && brief ? 'well' : verdict.state;
+      const state = isBriefDoubt({ verdict, since }, at) ? 'well' : verdict.state;
       const done = state === 'failed' ? [decision.act, attempt?.state, attempt?.workflowId] : null;
       return [database, epoch, leader.host, state, done, maintenance?.name ?? null, policy];
     }),
