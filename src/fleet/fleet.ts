@@ -63,11 +63,44 @@ export interface Fleet {
   readonly databases: readonly Database[];
   readonly detection: Detection;
   readonly leases: { readonly ttl: number };
-  readonly backups: {
-    readonly every: number;
-    readonly store: string;
-    readonly keep: { readonly hourly: number; readonly daily: number; readonly weekly: number };
-  };
+  readonly backups: BackupSettings;
+}
+
+export interface BackupSettings {
+  /** How often each database is backed up. Milliseconds. */
+  readonly every: number;
+  /** `file:DIRECTORY` or `s3://BUCKET/PREFIX`. */
+  readonly store: string;
+  readonly keep: { readonly hourly: number; readonly daily: number; readonly weekly: number };
+  /** Nobody takes backups on schedule. */
+  readonly paused: boolean;
+  readonly compression: 'zstd' | 'off';
+  /** Bytes a second of the data file, on each host; null: as fast as it goes. */
+  readonly rate: number | null;
+  /** auto: where the agent has recipients. required: an agent without recipients takes no backups. */
+  readonly encryption: 'auto' | 'required' | 'off';
+  /** A database whose last verified backup is older is an alarm. null: twice `every`. Milliseconds. */
+  readonly deadline: number | null;
+  /** Every database's backups are tried out by a restore so often. Milliseconds. */
+  readonly drillWithin: number;
+}
+
+/** What holds where a fleet file says nothing. */
+export const DEFAULT_BACKUPS: BackupSettings = {
+  every: 3_600_000,
+  store: 'file:backups',
+  keep: { hourly: 24, daily: 7, weekly: 4 },
+  paused: false,
+  compression: 'zstd',
+  rate: null,
+  encryption: 'auto',
+  deadline: null,
+  drillWithin: 7 * 86_400_000,
+};
+
+/** How old the last verified backup of a database may be. Milliseconds. */
+export function backupDeadline({ deadline, every }: BackupSettings): number {
+  return deadline ?? 2 * every;
 }
 
 /** A server with the databases that the fleet file gives it. */

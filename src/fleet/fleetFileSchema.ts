@@ -65,6 +65,32 @@ const policy = field<PromotionPolicy>('automatic', (value) =>
     : refuse(`${quote(value)} is not a policy, write automatic, ask or off instead`),
 );
 
+const yesOrNo = field<boolean>('true', (value) =>
+  typeof value === 'boolean'
+    ? { ok: true, value }
+    : refuse(`${quote(value)} is neither true nor false, write one of them instead`),
+);
+
+function oneOf<const T extends string>(...words: readonly [T, ...T[]]): z.ZodType<T> {
+  return field<T>(words[0], (value) => {
+    const word = words.find((one) => one === value);
+    return word === undefined
+      ? refuse(`${quote(value)} is not one of ${words.join(', ')}, write one of them instead`)
+      : { ok: true, value: word };
+  });
+}
+
+/** null where the word stands instead. */
+function unless<T>(word: string, schema: z.ZodType<T>): z.ZodType<T | null> {
+  return z.unknown().transform((value, context) => {
+    if (value === word) return null;
+    const parsed = schema.safeParse(value);
+    if (parsed.success) return parsed.data;
+    for (const { message } of parsed.error.issues) context.addIssue(message);
+    return z.NEVER;
+  });
+}
+
 const store = field('"file:backups"', (value): Parsed<string> => {
   const location = parseStoreUrl(value);
   return location.ok ? { ok: true, value: String(value) } : location;
@@ -105,6 +131,12 @@ export const settingsSchema = z.strictObject({
   backups: section({
     every: duration('1h', 60_000, 7 * 86_400_000).prefault('1h'),
     store: store.prefault('file:backups'),
+    paused: yesOrNo.prefault(false),
+    compression: oneOf('zstd', 'off').prefault('zstd'),
+    rate: unless('off', size('50MiB')).prefault('off'),
+    encryption: oneOf('auto', 'required', 'off').prefault('auto'),
+    deadline: unless('auto', duration('2h', 60_000, 30 * 86_400_000)).prefault('auto'),
+    drillWithin: duration('7d', 3_600_000, 365 * 86_400_000).prefault('7d'),
     keep: section({
       hourly: whole('24', 1, 10_000).prefault(24),
       daily: whole('7', 0, 10_000).prefault(7),

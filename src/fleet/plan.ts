@@ -112,6 +112,12 @@ function settingsOf({ detection, leases, backups }: Fleet): Record<string, strin
     'backups.keep.hourly': String(backups.keep.hourly),
     'backups.keep.daily': String(backups.keep.daily),
     'backups.keep.weekly': String(backups.keep.weekly),
+    'backups.paused': String(backups.paused),
+    'backups.compression': backups.compression,
+    'backups.rate': backups.rate === null ? 'off' : writeSize(backups.rate),
+    'backups.encryption': backups.encryption,
+    'backups.deadline': backups.deadline === null ? 'auto' : writeDuration(backups.deadline),
+    'backups.drillWithin': writeDuration(backups.drillWithin),
   };
 }
 

@@ -40,6 +40,11 @@ export interface TestFleetOptions {
   readonly notAgainWithin?: string;
   /** In the words of the fleet file. Default `5s`. */
   readonly leaseTtl?: string;
+  /**
+   * The mapping `backups` of the fleet file. Default: none are taken on schedule, since tests count forks, and look at
+   * files.
+   */
+  readonly backups?: string;
   /** Instead of loopback addresses. Its hosts' addresses are `hostAddress`. */
   readonly network?: DevNetwork;
   readonly tell?: (line: string) => void;
@@ -172,6 +177,7 @@ function fleetFile(
     ...databases.map(({ line }) => line),
     `detection: { downAfter: ${options.downAfter ?? '1s'}, policy: ${options.policy ?? 'off'}, notAgainWithin: ${options.notAgainWithin ?? '10m'} }`,
     `leases: { ttl: ${options.leaseTtl ?? '5s'} }`,
+    `backups: ${options.backups ?? '{ paused: true }'}`,
     '',
   ].join('\n');
   return { text, databases: databases.map(({ name }) => name) };

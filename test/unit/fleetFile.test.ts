@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
+import { DEFAULT_BACKUPS } from '../../src/fleet/fleet.js';
 import { FleetError } from '../../src/fleet/errors.js';
 import { parseFleetFile } from '../../src/fleet/fleetFile.js';
 import { didYouMean, NAME_PATTERN } from '../../src/fleet/nameRule.js';
@@ -32,7 +33,7 @@ describe('a fleet file that is right', () => {
     const defaults = {
       detection: { downAfter: 1_000, policy: 'automatic' },
       leases: { ttl: 5_000 },
-      backups: { every: 3_600_000, store: 'file:backups', keep: { hourly: 24, daily: 7, weekly: 4 } },
+      backups: DEFAULT_BACKUPS,
     };
     expect(fleetOf()).toMatchObject(defaults);
     const some = parseFleetFile(
