@@ -10,6 +10,7 @@ import type { RequestByType } from '../fleet/requests.js';
 import type { WorkflowType } from '../fleet/names.js';
 import type { FenceActivities } from './fenceContract.js';
 import type { PromotionActivities } from './promotionContract.js';
+import type { RestoreActivities, RestoreHostActivities } from './restoreContract.js';
 import type { SwitchoverActivities } from './switchoverContract.js';
 import type { WatchActivities } from './watchContract.js';
 
@@ -144,7 +145,7 @@ export interface ProcessSpec {
 }
 
 /** On `host/<host>`: what must run beside Redis. */
-export interface HostActivities extends FenceActivities {
+export interface HostActivities extends FenceActivities, RestoreHostActivities {
   hostMemory(): Promise<HostMemory>;
   hostProcess(input: { database: string }): Promise<HostProcess | null>;
   /** @throws PortInUse, NoHeadroom, DiskFull */
@@ -184,4 +185,5 @@ export type ControlActivities = RequestActivities &
   RedisActivities &
   SwitchoverActivities &
   PromotionActivities &
+  RestoreActivities &
   WatchActivities;

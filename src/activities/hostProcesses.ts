@@ -1,5 +1,6 @@
 /** What runs beside Redis: starting, stopping and seeding the processes of one host. */
 
+import type { BackupAccess } from '../backups/access.js';
 import { FleetError } from '../fleet/errors.js';
 import type { DataFile } from '../fleet/facts.js';
 import { checkHost } from '../host/checkHost.js';
@@ -13,7 +14,9 @@ import {
   settleLeftover,
 } from '../host/dataFiles.js';
 import { exclusiveByDatabase } from '../host/exclusive.js';
+import { fetchedBackups } from '../host/fetchedBackups.js';
 import { inspectDataFile } from '../host/inspectDataFile.js';
+import { leadFromFile } from '../host/leadFromFile.js';
 import type { ProcessFiles } from '../host/layout.js';
 import type { RedisProcesses } from '../host/processes.js';
 import { hostMemory } from '../host/hostMemory.js';
@@ -23,6 +26,7 @@ import type { HostActivities } from './contracts.js';
 export interface HostActivityDependencies {
   readonly settings: HostSettings;
   readonly processes: RedisProcesses;
+  readonly backups: BackupAccess;
   /** The running activity's cancellation. */
   readonly currentSignal?: () => AbortSignal | undefined;
   /** The run id of the workflow that asks. */
@@ -34,6 +38,8 @@ export interface HostActivityDependencies {
 export function hostActivities(dependencies: HostActivityDependencies): HostActivities {
   const { settings, processes } = dependencies;
   const exclusive = exclusiveByDatabase();
+  const fetched = fetchedBackups(settings.data, dependencies.backups);
+  const fetching = exclusiveByDatabase();
   const signal = (): AbortSignal | undefined => dependencies.currentSignal?.();
   const run = (): string => dependencies.currentRun?.() ?? 'nobody';
 
@@ -110,6 +116,20 @@ export function hostActivities(dependencies: HostActivityDependencies): HostActi
 
     forgetPreviousDataFile: ({ database }) =>
       exclusive(database, () => forgetPrevious(processes.files(database))),
+
+    listBackups: (of) => fetched.list(of),
+
+    fetchBackup(input) {
+      const stop = signal();
+      return fetching(input.into, () => fetched.fetch(input, stop));
+    },
+
+    discardFetched: ({ into }) => fetching(into, () => fetched.discard(into)),
+
+    async leadFromFile({ leader, position }) {
+      const { runId, totalForks } = await leadFromFile(settings, leader, position);
+      return { endpoint: leader, runId, totalForks };
+    },
   };
 }
 

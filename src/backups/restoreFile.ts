@@ -14,7 +14,7 @@ const KEPT = 'The half-made file was removed, and what was there before is as it
 /**
  * Writes the file that Redis wrote to `target`, which is replaced at once when all of it is there and was checked, and
  * not touched otherwise.
- * @throws FleetError BadDataFile (the backup is damaged), WrongCredentials (no key fits), NotFound, DiskFull, Unreachable
+ * @throws DamagedBackup (BadDataFile, WrongCredentials where no key fits, NotFound); FleetError DiskFull, Unreachable
  */
 export async function restoreFile(
   store: BackupStore,
@@ -29,14 +29,23 @@ export async function restoreFile(
       await checkRoom(target, manifest.plain.bytes);
       await writeSafely(incoming, file, options.signal);
     });
-    if (!read.ok)
-      throw new FleetError(KINDS[read.damage.kind] ?? 'BadDataFile', verdictText(ref, read.damage));
+    if (!read.ok) throw new DamagedBackup(ref, read.damage);
     await rename(incoming, target);
     await syncDirectory(path.dirname(target));
     return read.manifest;
   } catch (error) {
     await rm(incoming, { force: true }).catch(() => undefined);
     throw asDiskError(error, target, `restore backup ${ref.id} of ${ref.database}`, KEPT);
+  }
+}
+
+/** The backup is not what it must be, or cannot be read with the keys at hand. */
+export class DamagedBackup extends FleetError {
+  constructor(
+    ref: BackupRef,
+    readonly damage: BackupDamage,
+  ) {
+    super(KINDS[damage.kind] ?? 'BadDataFile', verdictText(ref, damage));
   }
 }
 

@@ -65,6 +65,7 @@ const SUMMARIES: Readonly<Record<WorkflowType, string>> = {
   switchover: 'Switch over',
   promoteFollower: 'Promote the follower of',
   watchServer: 'Watch server',
+  restoreDatabase: 'Restore',
 };
 
 async function running(client: Client, id: string): Promise<StartedRunbook> {

@@ -9,9 +9,9 @@ import type { FleetConsul } from '../connections/consul.js';
 import { messageOf } from '../fleet/errors.js';
 import type { ProcessFacts } from '../fleet/facts.js';
 import type { DatabaseRecord, Endpoint } from '../fleet/record.js';
+import { standInLeader } from '../host/standInLeader.js';
 import { recordStore } from '../records/databases.js';
 import type { DevRedis } from './redisProcesses.js';
-import { standInLeader } from './standInLeader.js';
 
 const LOADED_WITHIN_MS = 120_000;
 const FOLLOWS_WITHIN_MS = 10_000;

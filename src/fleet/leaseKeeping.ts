@@ -146,7 +146,10 @@ export function witnessesOf(self: Endpoint, record: DatabaseRecord): readonly En
   return record.follower === null ? (record.extraFollowers ?? []) : [record.follower];
 }
 
+/** Runbooks that keep a leader from taking writes, and let it serve themselves. */
+const KEEPS_FENCED: ReadonlySet<string> = new Set(['promoteFollower', 'restoreDatabase']);
+
 /** By a record that was read under a lease that is held: may a fenced process take writes again? */
 export function mayLead(self: Endpoint, record: DatabaseRecord): boolean {
-  return standingOf(self, record) === 'leader' && record.operation?.type !== 'promoteFollower';
+  return standingOf(self, record) === 'leader' && !KEEPS_FENCED.has(record.operation?.type ?? '');
 }

@@ -12,6 +12,7 @@ export const WORKFLOW_TYPES = [
   'switchover',
   'promoteFollower',
   'watchServer',
+  'restoreDatabase',
 ] as const;
 export type WorkflowType = (typeof WORKFLOW_TYPES)[number];
 

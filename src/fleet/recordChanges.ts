@@ -236,7 +236,7 @@ function notAtEpoch(record: DatabaseRecord, epoch: number): Refusal | null {
   return record.epoch === epoch ? null : otherEpoch(record, epoch);
 }
 
-function otherEpoch(record: DatabaseRecord, expected: number): Refusal {
+export function otherEpoch(record: DatabaseRecord, expected: number): Refusal {
   return {
     refused: 'RecordChanged',
     why:
@@ -254,7 +254,7 @@ function otherLeader(record: DatabaseRecord, expected: Endpoint): Refusal {
   };
 }
 
-function sameHost(record: DatabaseRecord, leader: Endpoint, follower: Endpoint): Refusal | null {
+export function sameHost(record: DatabaseRecord, leader: Endpoint, follower: Endpoint): Refusal | null {
   return leader.host === follower.host ? leads(record, follower) : null;
 }
 

@@ -26,6 +26,20 @@ const path = z
 
 const approvals = z.record(z.string(), z.strictObject({ by: text, reason: text }).readonly()).readonly();
 
+const instant = z
+  .string()
+  .refine(
+    (value) => /^\d{4}-\d\d-\d\dT/.test(value) && !Number.isNaN(Date.parse(value)),
+    'this is not a time, write one like 2026-01-31T12:00:00Z',
+  );
+
+const port = z
+  .number()
+  .refine(
+    (value) => Number.isInteger(value) && value >= 1_024 && value <= 65_535,
+    'this is not a port from 1024 to 65535',
+  );
+
 /** Exactly one of these says which databases it is about. */
 function exactlyOneOf(...fields: readonly [string, ...string[]]) {
   return (request: object, context: z.core.$RefinementCtx): void => {
@@ -91,6 +105,33 @@ export const requestSchemas = {
     .superRefine(exactlyOneOf('database', 'databases', 'host', 'zone'))
     .readonly(),
   watchServer: z.strictObject({ server: name }).readonly(),
+  restoreDatabase: z
+    .strictObject({
+      database: name,
+      from: z
+        .union([text, z.strictObject({ asOf: instant }).readonly()], {
+          error: 'this is neither "newest", nor the id of a backup, nor {"asOf":"2026-01-31T12:00:00Z"}',
+        })
+        .exactOptional(),
+      into: z
+        .union(
+          [
+            z.literal('in-place'),
+            z
+              .strictObject({ database: name, server: name.exactOptional(), port: port.exactOptional() })
+              .readonly(),
+          ],
+          {
+            error:
+              'this is neither "in-place" nor {"database":"sessions-03-restored"} (with server and port, if they matter)',
+          },
+        )
+        .exactOptional(),
+      host: name.exactOptional(),
+      dryRun: z.boolean().exactOptional(),
+      approved: approvals.exactOptional(),
+    })
+    .readonly(),
 } satisfies SchemaByType;
 
 type SchemaByType = { readonly [T in WorkflowType]: z.ZodType<RequestByType[T]> };
@@ -101,6 +142,7 @@ const EXAMPLES: Readonly<Record<WorkflowType, string>> = {
   switchover: '{"database":"sessions-03"}',
   promoteFollower: '{"database":"sessions-03"}',
   watchServer: '{"server":"redis-01"}',
+  restoreDatabase: '{"database":"sessions-03"}',
 };
 
 /**

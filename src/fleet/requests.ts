@@ -67,10 +67,33 @@ export interface WatchServerRequest {
   readonly server: string;
 }
 
+export interface RestoreDatabaseRequest {
+  /** Whose backup. */
+  readonly database: string;
+  /** `newest` (the default), the id or the key of a backup, or the newest whose data is not younger than a time (ISO 8601). */
+  readonly from?: string | { readonly asOf: string };
+  /** In place of what the database holds now (the default), or as a new database beside it. */
+  readonly into?:
+    | 'in-place'
+    | {
+        readonly database: string;
+        /** Default: where the fleet file has it, else the server of the old one. */
+        readonly server?: string;
+        /** Default: that of the fleet file, else one that nobody has. */
+        readonly port?: number;
+      };
+  /** In place: which of the database's hosts shall lead. Default: the one that the record names. */
+  readonly host?: string;
+  /** Only say what would be done. */
+  readonly dryRun?: boolean;
+  readonly approved?: Approvals;
+}
+
 export interface RequestByType {
   readonly provisionServer: ProvisionServerRequest;
   readonly bringUpFollower: BringUpFollowerRequest;
   readonly switchover: SwitchoverRequest;
   readonly promoteFollower: PromoteFollowerRequest;
   readonly watchServer: WatchServerRequest;
+  readonly restoreDatabase: RestoreDatabaseRequest;
 }

@@ -5,6 +5,7 @@ import type { DataConverter } from '@temporalio/common';
 import { Context } from '@temporalio/activity';
 import { Worker } from '@temporalio/worker';
 import type { ActivityInterceptorsFactory } from '@temporalio/worker';
+import { backupAccess } from '../backups/access.js';
 import { hostActivities } from '../activities/hostProcesses.js';
 import { consulFromEnvironment } from '../connections/consul.js';
 import { readCredentials } from '../connections/credentials.js';
@@ -68,6 +69,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   const activities = hostActivities({
     settings,
     processes,
+    backups: backupAccess(env),
     currentSignal: () => Context.current().cancellationSignal,
     currentRun: () => Context.current().info.workflowExecution?.runId ?? 'nobody',
     onChange: () => duties.wake(),

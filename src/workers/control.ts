@@ -11,6 +11,7 @@ import { recordActivities } from '../activities/records.js';
 import { promotionActivities } from '../activities/promotion.js';
 import { redisActivities } from '../activities/redis.js';
 import { requestActivities } from '../activities/requests.js';
+import { restoreActivities } from '../activities/restore.js';
 import { switchoverActivities } from '../activities/switchover.js';
 import { watchActivities } from '../activities/watch.js';
 import type { ControlActivities } from '../activities/contracts.js';
@@ -86,6 +87,7 @@ export async function runControlWorker(options: ControlWorkerOptions): Promise<v
         ...recordActivities(known),
         ...redisActivities({ credentials }),
         ...switchoverActivities({ ...known, credentials }),
+        ...restoreActivities({ ...known, credentials }),
         ...promotionActivities({ ...known, consul, credentials }),
         ...watchActivities({ ...known, consul, credentials, openTemporal, log, signal }),
       };

@@ -85,7 +85,7 @@ async function placeData(
 }
 
 /** null: it does not run. `unknown`: it runs and does not answer. */
-async function runIdNow(database: string, follower: Endpoint): Promise<string | null> {
+export async function runIdNow(database: string, follower: Endpoint): Promise<string | null> {
   const seen = await onHost(follower.host, `process of ${database}`).hostProcess({ database });
   if (seen?.state !== 'running') return null;
   const observation = await control(`look at ${follower.host}`).observe({ endpoint: follower });
@@ -93,7 +93,7 @@ async function runIdNow(database: string, follower: Endpoint): Promise<string | 
 }
 
 /** A file that looks whole may still be broken inside: Redis finds that out while it loads, says so, and exits. */
-async function loaded(database: string, follower: Endpoint): Promise<void> {
+export async function loaded(database: string, follower: Endpoint): Promise<void> {
   try {
     await control(`${database} loads`, FOR_DATA).awaitLoaded({
       endpoint: follower,

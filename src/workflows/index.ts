@@ -4,3 +4,4 @@ export { promoteFollower } from './promoteFollower.js';
 export { provisionServer } from './provisionServer.js';
 export { switchover } from './switchover.js';
 export { watchServer } from './watchServer.js';
+export { restoreDatabase } from './restoreDatabase.js';

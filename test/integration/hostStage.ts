@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { backupAccess } from '../../src/backups/access.js';
 import { hostActivities } from '../../src/activities/hostProcesses.js';
 import type { HostActivities, ProcessSpec } from '../../src/activities/contracts.js';
 import type { Credentials } from '../../src/connections/credentials.js';
@@ -87,7 +88,7 @@ function makeStage(settings: HostSettings, portOf: (database: string) => number)
   return {
     settings,
     processes,
-    activities: hostActivities({ settings, processes }),
+    activities: hostActivities({ settings, processes, backups: backupAccess({}) }),
     endpoint,
     use,
     spec: (database, changes = {}) => ({

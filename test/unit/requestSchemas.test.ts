@@ -7,6 +7,7 @@ import type {
   BringUpFollowerRequest,
   PromoteFollowerRequest,
   ProvisionServerRequest,
+  RestoreDatabaseRequest,
   SwitchoverRequest,
   WatchServerRequest,
 } from '../../src/fleet/requests.js';
@@ -31,6 +32,7 @@ describe('a request', () => {
     expectTypeOf<z.output<Schemas['switchover']>>().branded.toEqualTypeOf<SwitchoverRequest>();
     expectTypeOf<z.output<Schemas['promoteFollower']>>().branded.toEqualTypeOf<PromoteFollowerRequest>();
     expectTypeOf<z.output<Schemas['watchServer']>>().branded.toEqualTypeOf<WatchServerRequest>();
+    expectTypeOf<z.output<Schemas['restoreDatabase']>>().branded.toEqualTypeOf<RestoreDatabaseRequest>();
     expect(WORKFLOW_TYPES).toContain('provisionServer');
   });
 
@@ -44,6 +46,27 @@ describe('a request', () => {
     };
     expect(parseRequest('bringUpFollower', whole)).toEqual(whole);
     expect(parseRequest('provisionServer', { server: 'redis-01' })).toEqual({ server: 'redis-01' });
+  });
+
+  test('for a restore says from what, and to where', () => {
+    const whole = {
+      database: 'sessions-03',
+      from: { asOf: '2026-11-23T12:00:00Z' },
+      into: { database: 'sessions-03-restored', server: 'redis-02', port: 6400 },
+      dryRun: true,
+    };
+    expect(parseRequest('restoreDatabase', whole)).toEqual(whole);
+    expect(parseRequest('restoreDatabase', { database: 'a', from: 'newest', into: 'in-place' })).toEqual({
+      database: 'a',
+      from: 'newest',
+      into: 'in-place',
+    });
+    expect(refused('restoreDatabase', { database: 'a', from: { asOf: 'yesterday' } })).toContain(
+      'from.asOf: this is not a time, write one like 2026-01-31T12:00:00Z',
+    );
+    expect(refused('restoreDatabase', { database: 'a', into: 'there' })).toContain(
+      'into: this is neither "in-place" nor {"database":',
+    );
   });
 
   test('names its databases in exactly one way', () => {

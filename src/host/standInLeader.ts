@@ -14,8 +14,11 @@ export interface StandInLeader {
   close(): void;
 }
 
-/** On loopback. It accepts every position, so only a process whose file is known to be the last state may follow it. */
-export async function standInLeader(): Promise<StandInLeader> {
+/**
+ * It accepts every position, so only a process whose file is known to be the last state may follow it.
+ * @param address one of this machine, which that process reaches
+ */
+export async function standInLeader(address = '127.0.0.1'): Promise<StandInLeader> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
@@ -23,7 +26,6 @@ export async function standInLeader(): Promise<StandInLeader> {
     socket.on('error', () => socket.destroy());
     answer(socket);
   });
-  const address = '127.0.0.1';
   const port = await new Promise<number>((resolve, reject) => {
     server.once('error', reject);
     server.listen(0, address, () => {

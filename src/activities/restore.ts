@@ -1,0 +1,70 @@
+/** What a restore needs of the records and of the restored leader. */
+
+import type { Credentials } from '../connections/credentials.js';
+import { FleetError } from '../fleet/errors.js';
+import { publishRestored } from '../fleet/recordRestored.js';
+import { placeRestore } from '../fleet/restorePlace.js';
+import { showEndpoint } from '../fleet/record.js';
+import type { RecordStore } from '../records/databases.js';
+import type { FleetStore } from '../records/fleet.js';
+import { callingWorkflow } from './owner.js';
+import { changeRecord } from './records.js';
+import { redisAccess } from './redisAccess.js';
+import type { RestoreActivities } from './restoreContract.js';
+
+export interface RestoreDependencies {
+  readonly fleetName: string;
+  readonly records: RecordStore;
+  readonly fleet: FleetStore;
+  readonly credentials: Credentials;
+}
+
+export function restoreActivities(dependencies: RestoreDependencies): RestoreActivities {
+  const { fleetName, records, fleet, credentials } = dependencies;
+  const access = redisAccess(credentials);
+
+  return {
+    async placeRestore({ request }) {
+      const [applied, list] = await Promise.all([fleet.read(), records.list()]);
+      if (applied === null) {
+        throw new FleetError(
+          'NotFound',
+          `No fleet file was applied to fleet ${fleetName} yet, so nobody knows where its backups are. \`redis-fleet apply\` it.`,
+        );
+      }
+      const unreadable = list.invalid.find(({ database }) => database === request.database);
+      if (unreadable) throw unreadable.problem;
+      const all = list.records.map(({ record }) => record);
+      return { place: placeRestore(applied.fleet, all, request), store: applied.fleet.backups.store };
+    },
+
+    async publishRestored({ database, ...wanted }) {
+      const author = callingWorkflow('urgent');
+      await changeRecord(
+        records,
+        database,
+        async () => {
+          const stored = await records.read(database);
+          if (stored) return stored;
+          throw new FleetError(
+            'OwnershipLost',
+            `The record of database ${database} is gone: somebody removed it. This runbook changed nothing more. Look with \`redis-fleet status\`.`,
+          );
+        },
+        (stored) => publishRestored(stored.record, wanted, author),
+      );
+    },
+
+    async letServe({ leader }) {
+      await access.use(leader, async (redis) => {
+        if ((await redis.role())[0] !== 'master') {
+          throw new FleetError(
+            'LeaderUnfit',
+            `${showEndpoint(leader)} shall serve restored data, and does not lead: somebody re-pointed or restarted it. Look at it with \`redis-fleet status\`.`,
+          );
+        }
+        await redis.config('SET', 'min-replicas-to-write', '0');
+      });
+    },
+  };
+}
