@@ -17,7 +17,7 @@ import type { Candidate, CandidateSeen } from '../fleet/promotionChoice.js';
 import { followersOf } from '../fleet/promotion.js';
 import type { DatabaseRecord, Endpoint } from '../fleet/record.js';
 import type { LeaseStore } from '../records/leases.js';
-import { candidateSeen, quickLook } from './quickLook.js';
+import { candidateSeen, quickLookAtLost } from './quickLook.js';
 import type { QuickLook } from './quickLook.js';
 import type { WarmConnections } from './warmConnections.js';
 
@@ -87,7 +87,7 @@ export function leaderLooks({
   ): Promise<{ leader: QuickLook; followers: Candidate[]; link: Link }> {
     const endpoints = followersOf(record);
     const [leader, ...looks] = await Promise.all([
-      quickLook(record.leader, credentials, LEADER_TIMEOUT_MS),
+      quickLookAtLost(record.leader, credentials, LEADER_TIMEOUT_MS),
       ...endpoints.map(lookAtFollower),
     ]);
     const followers = endpoints.flatMap((endpoint, at): Candidate[] => {

@@ -10,7 +10,7 @@ import { followersOf } from '../fleet/promotion.js';
 import { sameEndpoint } from '../fleet/record.js';
 import type { DatabaseRecord, Endpoint } from '../fleet/record.js';
 import type { RecordStore } from '../records/databases.js';
-import { settleRoles } from '../records/serviceRoles.js';
+import { settleAllRoles } from '../records/serviceRoles.js';
 import { atOnce } from './atOnce.js';
 import type { PromotionActivities, TidiedUp } from './promotionContract.js';
 import { demote } from './promotionFence.js';
@@ -70,8 +70,6 @@ export function promotionTidyActivities({
     }
     const old = promotion?.from;
     if (old !== undefined && !sameEndpoint(old, leader)) await fenceOld(old).catch(() => undefined);
-    // The agents of both hosts do it as well, and one of them may be dead.
-    await settleRoles(consul, { fleet: fleetName, record });
     return { repointed, left };
   }
 
@@ -81,6 +79,8 @@ export function promotionTidyActivities({
       const { records: all } = await records.list();
       const chosen = all.filter(({ record }) => wanted.has(record.database));
       const tidied = await atOnce(AT_ONCE, chosen, ({ record }) => tidyOne(record));
+      // The agents of both hosts do it as well, and one of them may be dead.
+      await settleAllRoles(consul, { fleet: fleetName, records: chosen.map(({ record }) => record) });
       return {
         repointed: tidied.flatMap((one) => one.repointed),
         left: tidied.flatMap((one) => one.left),

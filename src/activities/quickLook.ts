@@ -2,6 +2,7 @@
 
 import type { Credentials } from '../connections/credentials.js';
 import { describeRedisError, openRedis } from '../connections/redis.js';
+import { refusedBy } from '../connections/refusal.js';
 import type { Redis } from '../connections/redis.js';
 import { FleetError, messageOf } from '../fleet/errors.js';
 import type { ProcessFacts } from '../fleet/facts.js';
@@ -33,6 +34,17 @@ export async function quickLook(
   const { look, close } = await openLook(endpoint, credentials, timeoutMs);
   close();
   return look;
+}
+
+/** The same for one that has most likely ended. */
+export async function quickLookAtLost(
+  endpoint: Endpoint,
+  credentials: Pick<Credentials, 'administrator'>,
+  timeoutMs: number,
+): Promise<QuickLook> {
+  const refusal = await refusedBy(endpoint, timeoutMs);
+  if (refusal === null) return await quickLook(endpoint, credentials, timeoutMs);
+  return { answers: false, how: 'refused', why: messageOf(describeRedisError(endpoint, refusal, timeoutMs)) };
 }
 
 /** The same, with the connection for what follows. The caller closes it. */

@@ -27,7 +27,7 @@ export interface RecordWatchOptions {
 /** Consul that does not answer at all for so long is taken for away. */
 const CONSUL_PATIENCE_MS = 1_000;
 /** At the most so often a client that is in trouble asks beside the blocking query. */
-const NUDGE_EVERY_MS = 200;
+const NUDGE_EVERY_MS = 500;
 /** The blocking query pauses for longer and longer in an outage; a change of leader right after it must not wait. */
 const OUTAGE_NUDGE_MS = 1_000;
 

@@ -14,6 +14,7 @@ export interface RouteOptions {
 
 /** A connection that lasted so long was a good one. */
 const GOOD_AFTER_MS = 1_000;
+const LASTING_FAILURES = 3;
 /** A follower that was out of reach is looked for again after so long, and then after twice as long, each time. */
 const FOLLOWER_AGAIN_MS = 1_000;
 const FOLLOWER_AGAIN_AT_MOST_MS = 60_000;
@@ -71,7 +72,8 @@ export class Route {
       const { target } = this;
       const pause = target === null ? null : pauseAfter(this.#failures);
       if (pause !== 0) {
-        if (this.#failures > 1) this.#options.watch.nudge();
+        // A change is told within milliseconds: only what lasts is a reason to ask beside.
+        if (this.#failures > LASTING_FAILURES) this.#options.watch.nudge();
         const woken = await this.#wait(pause);
         // ioredis's own words: it knows this end.
         if (woken === 'closed') throw new Error('Connection is closed.');

@@ -3,7 +3,7 @@
 import type { FleetConsul } from '../connections/consul.js';
 import type { FleetError } from '../fleet/errors.js';
 import type { DatabaseRecord } from '../fleet/record.js';
-import { recordStore, type RecordList } from '../records/databases.js';
+import { recordStore, type RecordList, type RecordStore } from '../records/databases.js';
 
 export interface KnownRecords {
   /** null: never seen. What was seen last stays, whatever becomes of Consul. */
@@ -27,16 +27,17 @@ export function knownRecords(consul: FleetConsul, fleet: string): KnownRecords {
   let byDatabase = new Map<string, DatabaseRecord>();
   let asking = new AbortController();
   const store = recordStore(consul, fleet);
+  const fresh = freshRecords(store);
   return {
     list: () => known,
     of: (database) => byDatabase.get(database) ?? null,
     onChange: (listener) => void changed.push(listener),
     onProblem: (listener) => void troubled.push(listener),
     async read(database) {
-      const stored = await store.read(database);
-      if (stored === null) byDatabase.delete(database);
-      else byDatabase.set(database, stored.record);
-      return stored?.record ?? null;
+      const record = await fresh(database);
+      if (record === null) byDatabase.delete(database);
+      else byDatabase.set(database, record);
+      return record;
     },
     askAnew: () => asking.abort(),
     async run(signal) {
@@ -63,4 +64,29 @@ export function knownRecords(consul: FleetConsul, fleet: string): KnownRecords {
       (problem) => troubled.forEach((tell) => tell(problem)),
     );
   }
+}
+
+/** A host that begins to lead many databases at once asks for all of them with one question. */
+function freshRecords(store: RecordStore): (database: string) => Promise<DatabaseRecord | null> {
+  let asked: string[] = [];
+  let answer: Promise<RecordList | null> | null = null;
+
+  /** One that is asked for alone is read alone. null: that. */
+  async function together(): Promise<RecordList | null> {
+    await new Promise((resolve) => setImmediate(resolve));
+    const several = asked.length > 1;
+    asked = [];
+    // Whoever asks from now on may not be told what was read before.
+    answer = null;
+    return several ? await store.list() : null;
+  }
+
+  return async (database) => {
+    asked.push(database);
+    const list = await (answer ??= together());
+    if (list === null) return (await store.read(database))?.record ?? null;
+    const invalid = list.invalid.find((one) => one.database === database);
+    if (invalid !== undefined) throw invalid.problem;
+    return list.records.find(({ record }) => record.database === database)?.record ?? null;
+  };
 }

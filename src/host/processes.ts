@@ -17,7 +17,7 @@ import {
   type ProcessFiles,
 } from './layout.js';
 import { requireFreePort } from './port.js';
-import { findRedis, residentMemory } from './procfs.js';
+import { findRedis, residentMemory, runningRedis, type RunningRedis } from './procfs.js';
 import { endpointOf, type HostSettings } from './settings.js';
 import { awaitAnswer, launch } from './start.js';
 import { shutDown } from './stop.js';
@@ -61,11 +61,11 @@ export function redisProcesses(settings: HostSettings): RedisProcesses {
     );
   }
 
-  async function find(database: string): Promise<HostProcess | null> {
+  async function find(database: string, running?: RunningRedis): Promise<HostProcess | null> {
     const at = files(database);
     const description = await describe(at);
     if (description === null) return null;
-    const pid = findRedis(at);
+    const pid = findRedis(at, running);
     const endpoint = {
       host: settings.host,
       address: description.address,
@@ -97,7 +97,7 @@ export function redisProcesses(settings: HostSettings): RedisProcesses {
 
   return {
     files,
-    find,
+    find: (database) => find(database),
     requireStopped,
 
     async ownFiles(database) {
@@ -108,9 +108,10 @@ export function redisProcesses(settings: HostSettings): RedisProcesses {
 
     async list(onTrouble) {
       const found: HostProcess[] = [];
+      const running = runningRedis();
       for (const database of await listDatabases(settings.data)) {
         try {
-          const process = await find(database);
+          const process = await find(database, running);
           if (process !== null) found.push(process);
         } catch (error) {
           onTrouble?.(database, error);

@@ -8,13 +8,33 @@ import type { ProcessFiles } from './layout.js';
 const FORKED_CHILD = /^redis-(rdb|aof|module)-/;
 const PAGE_BYTES = 4096;
 
-/** The pid of the Redis process that runs in a directory, or null. */
-export function findRedis(files: ProcessFiles): number | null {
+/** Every Redis process of the machine, by the directory it works in: looked for once, when somebody first asks. */
+export type RunningRedis = () => ReadonlyMap<string, number>;
+
+export function runningRedis(): RunningRedis {
+  let found: ReadonlyMap<string, number> | null = null;
+  return () => (found ??= scan());
+}
+
+function scan(): ReadonlyMap<string, number> {
+  const found = new Map<string, number>();
+  for (const pid of listPids()) {
+    const directory = redisDirectory(pid);
+    if (directory !== null && !found.has(directory)) found.set(directory, pid);
+  }
+  return found;
+}
+
+/**
+ * The pid of the Redis process that runs in a directory, or null.
+ * @param running shared by those who look for many at the same moment
+ */
+export function findRedis(files: ProcessFiles, running = runningRedis()): number | null {
   const directory = realDirectory(files);
   if (directory === null) return null;
   const noted = Number(readText(files.pid)?.trim());
   if (Number.isInteger(noted) && noted > 0 && isRedisIn(noted, directory)) return noted;
-  return listPids().find((pid) => isRedisIn(pid, directory)) ?? null;
+  return running().get(directory) ?? null;
 }
 
 /** Whether this pid still is the Redis process of that directory. */
@@ -54,16 +74,21 @@ function realDirectory(files: ProcessFiles): string | null {
 }
 
 function isRedisIn(pid: number, directory: string): boolean {
+  return redisDirectory(pid) === directory;
+}
+
+/** null: it is no Redis server, or one that is ending. */
+function redisDirectory(pid: number): string | null {
   // Cheap first: this is asked of every process of the host.
-  if (commandName(pid)?.startsWith('redis') !== true) return false;
+  if (commandName(pid)?.startsWith('redis') !== true) return null;
   try {
-    if (readlinkSync(`/proc/${pid}/cwd`) !== directory) return false;
+    const directory = readlinkSync(`/proc/${pid}/cwd`);
+    const title = readText(`/proc/${pid}/cmdline`)?.replaceAll('\0', ' ') ?? '';
+    const program = path.basename(title.split(' ', 1)[0] ?? '');
+    return program !== '' && !FORKED_CHILD.test(program) ? directory : null;
   } catch {
-    return false;
+    return null;
   }
-  const title = readText(`/proc/${pid}/cmdline`)?.replaceAll('\0', ' ') ?? '';
-  const program = path.basename(title.split(' ', 1)[0] ?? '');
-  return program !== '' && !FORKED_CHILD.test(program);
 }
 
 function listPids(): number[] {

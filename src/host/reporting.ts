@@ -19,8 +19,11 @@ import { waking } from './waking.js';
 import type { ProcessWatch } from './watching.js';
 
 const REPORT_EVERY_MS = 5_000;
-/** Several changes at once are handled as one. */
-const COALESCE_MS = 50;
+/**
+ * Several changes at once are handled as one, and after what cannot wait: the pulse and the roles in the catalog are told
+ * by others, and somebody may be promoting followers on these cores now.
+ */
+const COALESCE_MS = 500;
 
 export interface Reporting {
   /** Something changed: look now. */
@@ -87,7 +90,7 @@ export function hostReporting(dependencies: ReportingDependencies): Reporting {
       processes: found,
       registered,
     });
-    for (const { database } of changes.deregister) await deregisterProcess(consul, { fleet, database, host });
+    for (const registration of changes.deregister) await deregisterProcess(consul, registration);
     for (const registration of changes.register) await registerProcess(consul, registration);
   }
 

@@ -4,7 +4,7 @@ import type { FleetConsul } from '../connections/consul.js';
 import { messageOf } from '../fleet/errors.js';
 import type { DatabaseRecord, Endpoint } from '../fleet/record.js';
 import type { RecordList } from '../records/databases.js';
-import { settleRoles } from '../records/serviceRoles.js';
+import { settleAllRoles } from '../records/serviceRoles.js';
 
 export interface RoleKeeping {
   /** Told of every change of the records. */
@@ -20,6 +20,10 @@ export interface RoleKeepingOptions {
   readonly onProblem: (problem: string) => void;
 }
 
+/** When a host has failed, clients that follow the records come before those that ask the catalog. */
+const MANY = 8;
+const MANY_WAIT_MS = 300;
+
 export function roleKeeping({ fleet, host, consul, onProblem }: RoleKeepingOptions): RoleKeeping {
   /** As last seen, by database. null: nothing was seen yet, and what is registered is corrected in its own time. */
   let seen: ReadonlyMap<string, DatabaseRecord> | null = null;
@@ -27,16 +31,15 @@ export function roleKeeping({ fleet, host, consul, onProblem }: RoleKeepingOptio
   let work: Promise<void> = Promise.resolve();
 
   async function settle(): Promise<void> {
-    await Promise.all(
-      [...due.values()].map(async (record) => {
-        try {
-          await settleRoles(consul, { fleet, record });
-          if (due.get(record.database) === record) due.delete(record.database);
-        } catch (error) {
-          onProblem(messageOf(error));
-        }
-      }),
-    );
+    const records = [...due.values()];
+    try {
+      await settleAllRoles(consul, { fleet, records });
+      for (const record of records) {
+        if (due.get(record.database) === record) due.delete(record.database);
+      }
+    } catch (error) {
+      onProblem(messageOf(error));
+    }
   }
 
   function begin(): Promise<void> {
@@ -49,13 +52,19 @@ export function roleKeeping({ fleet, host, consul, onProblem }: RoleKeepingOptio
       const before = seen;
       seen = new Map(records.map(({ record }) => [record.database, record]));
       if (before === null) return;
+      let leadsHere = false;
       for (const { record } of records) {
         const old = before.get(record.database);
         // The hosts concerned see to it, each: one of them may be dead.
         const concerned = [record, ...(old ? [old] : [])].some((one) => isOn(one, host));
-        if (concerned && record.epoch > 0 && record.epoch !== old?.epoch) due.set(record.database, record);
+        if (!concerned || record.epoch === 0 || record.epoch === old?.epoch) continue;
+        due.set(record.database, record);
+        leadsHere ||= record.leader.host === host;
       }
-      if (due.size > 0) void begin();
+      // The new leader's host does it. The other one looks with its next report: that one may be dead.
+      if (!leadsHere) return;
+      if (due.size < MANY) void begin();
+      else setTimeout(() => void begin(), MANY_WAIT_MS).unref();
     },
     async settled() {
       await (due.size > 0 ? begin() : work);

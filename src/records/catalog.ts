@@ -42,15 +42,23 @@ export async function registerProcess(consul: FleetConsul, registration: Registr
   );
 }
 
-/** Deregisters; a process that is not registered is well. */
+/** One that is not registered any more is well. */
 export async function deregisterProcess(
   consul: FleetConsul,
-  { fleet, database, host }: { fleet: string; database: string; host: string },
+  { fleet, database, endpoint: { host } }: Registration,
 ): Promise<void> {
-  const own = await listOwn(consul, { fleet, host });
-  if (!own.some((registration) => registration.database === database)) return;
   const id = serviceId(fleet, database, host);
-  await consul.call(`deregister ${database} on ${host}`, (client) => client.agent.service.deregister(id));
+  await consul.call(`deregister ${database} on ${host}`, async (client) => {
+    try {
+      await client.agent.service.deregister(id);
+    } catch (error) {
+      if (!isUnknown(error)) throw error;
+    }
+  });
+}
+
+function isUnknown(error: unknown): boolean {
+  return isObject(error) && isObject(error['response']) && error['response']['statusCode'] === 404;
 }
 
 /** What is registered at the local Consul agent for one host of the fleet. */

@@ -36,13 +36,14 @@ export { ABSENT };
 export function recordStore(consul: FleetConsul, fleet: string): RecordStore {
   const keys = consulKeys(fleet);
   const write = coalescedCompareAndSet(consul);
+  const parsed: Parsed = new Map();
   return {
     async list() {
-      return toList(await listEntries(consul, keys.databases), keys.databases);
+      return toList(await listEntries(consul, keys.databases), keys.databases, parsed);
     },
     async read(database) {
       const entry = await readEntry(consul, keys.database(database), { consistent: true });
-      return entry === null ? null : toStored(entry, database);
+      return entry === null ? null : toStored(entry, database, parsed);
     },
     async compareAndSet(record, expectedIndex) {
       return await write(keys.database(record.database), record, expectedIndex);
@@ -54,25 +55,33 @@ export function recordStore(consul: FleetConsul, fleet: string): RecordStore {
       await watchPrefix(
         consul,
         keys.databases,
-        { onChange: (entries) => onChange(toList(entries, keys.databases)), onProblem },
+        { onChange: (entries) => onChange(toList(entries, keys.databases, parsed)), onProblem },
         signal,
       );
     },
   };
 }
 
-function toStored(entry: Entry, database: string): StoredRecord {
-  return { record: parseRecord(entry.text, { key: entry.key, database }), modifyIndex: entry.modifyIndex };
+/** What was parsed last of each: a list is read at every change of any, and most of it is as before. */
+type Parsed = Map<string, { readonly text: string; readonly stored: StoredRecord }>;
+
+function toStored({ key, text, modifyIndex }: Entry, database: string, parsed: Parsed): StoredRecord {
+  const known = parsed.get(database);
+  // An index alone may come back with other words, from a snapshot of Consul.
+  if (known?.text === text && known.stored.modifyIndex === modifyIndex) return known.stored;
+  const stored = { record: parseRecord(text, { key, database }), modifyIndex };
+  parsed.set(database, { text, stored });
+  return stored;
 }
 
-function toList(entries: readonly Entry[], prefix: string): RecordList {
+function toList(entries: readonly Entry[], prefix: string, parsed: Parsed): RecordList {
   const records: StoredRecord[] = [];
   const invalid: { database: string; problem: FleetError }[] = [];
   for (const entry of entries) {
     const database = entry.key.slice(prefix.length);
     if (database === '') continue;
     try {
-      records.push(toStored(entry, database));
+      records.push(toStored(entry, database, parsed));
     } catch (error) {
       if (!(error instanceof FleetError)) throw error;
       invalid.push({ database, problem: error });

@@ -9,6 +9,45 @@ import { sameEndpoint, type DatabaseRecord, type Endpoint } from '../fleet/recor
 import { MANAGER } from './catalog.js';
 
 const ATTEMPTS = 3;
+/** Consul takes no more operations in one transaction. */
+const MOST_OPERATIONS = 64;
+const LISTED_AT_ONCE = 4;
+
+/**
+ * The same for many databases: they share as few transactions as they fit in, since each costs Consul and everybody who
+ * follows its catalog.
+ * @throws FleetError Unreachable, WrongCredentials: none, some or all of them were corrected
+ */
+export async function settleAllRoles(
+  consul: FleetConsul,
+  { fleet, records }: { readonly fleet: string; readonly records: readonly DatabaseRecord[] },
+): Promise<void> {
+  let together: { readonly record: DatabaseRecord; readonly operations: readonly unknown[] }[] = [];
+  const commitTogether = async (): Promise<void> => {
+    const batch = together;
+    together = [];
+    const operations = batch.flatMap((one) => one.operations);
+    if (operations.length === 0) return;
+    const databases = batch.map(({ record }) => record.database).join(', ');
+    if (await commit(consul, databases, operations)) return;
+    // One of them changed meanwhile, and held up the others.
+    for (const { record } of batch) await settleRoles(consul, { fleet, record });
+  };
+  for (let at = 0; at < records.length; at += LISTED_AT_ONCE) {
+    const listed = await Promise.all(
+      records.slice(at, at + LISTED_AT_ONCE).map(async (record) => ({
+        record,
+        operations: corrections(await listInstances(consul, fleet, record.database), record),
+      })),
+    );
+    for (const one of listed) {
+      const size = together.reduce((sum, { operations }) => sum + operations.length, 0);
+      if (size + one.operations.length > MOST_OPERATIONS) await commitTogether();
+      together.push(one);
+    }
+  }
+  await commitTogether();
+}
 
 /**
  * Every instance of the database that is registered gets the tag that its record gives it. An instance that is ahead of
@@ -20,11 +59,8 @@ export async function settleRoles(
   { fleet, record }: { readonly fleet: string; readonly record: DatabaseRecord },
 ): Promise<void> {
   for (let attempt = 1; ; attempt++) {
-    const instances = await listInstances(consul, fleet, record.database);
-    if (instances.some(({ epoch }) => epoch > record.epoch)) return;
-    const wrong = instances.filter((instance) => !isRight(instance, record));
-    if (wrong.length === 0) return;
-    const operations = wrong.map((instance) => operation(instance, record));
+    const operations = corrections(await listInstances(consul, fleet, record.database), record);
+    if (operations.length === 0) return;
     if (await commit(consul, record.database, operations)) return;
     // Somebody registered meanwhile: look again.
     if (attempt === ATTEMPTS) {
@@ -34,6 +70,14 @@ export async function settleRoles(
       );
     }
   }
+}
+
+/** None: all is right, or the record was read too long ago. */
+function corrections(instances: readonly Instance[], record: DatabaseRecord): readonly unknown[] {
+  if (instances.some(({ epoch }) => epoch > record.epoch)) return [];
+  return instances
+    .filter((instance) => !isRight(instance, record))
+    .map((instance) => operation(instance, record));
 }
 
 interface Instance {

@@ -274,10 +274,11 @@ describe('the catalog', () => {
 
     const own = await listOwn(agent.consul, { fleet, host: 'redis-01-a' });
     expect(own).toEqual([{ fleet, database, role: 'follower', endpoint: a, epoch: 2 }]);
-    for (const host of ['redis-01-a', 'redis-01-b']) {
-      await deregisterProcess(agent.consul, { fleet, database, host });
-      await deregisterProcess(agent.consul, { fleet, database, host });
-      expect(await listOwn(agent.consul, { fleet, host })).toEqual([]);
+    for (const endpoint of [a, b]) {
+      const registration = { fleet, database, role: 'follower', endpoint, epoch: 2 } as const;
+      await deregisterProcess(agent.consul, registration);
+      await deregisterProcess(agent.consul, registration);
+      expect(await listOwn(agent.consul, { fleet, host: endpoint.host })).toEqual([]);
     }
   });
 

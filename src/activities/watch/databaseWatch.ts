@@ -3,6 +3,7 @@
 import type { Credentials } from '../../connections/credentials.js';
 import { judgeLeader } from '../../fleet/failure.js';
 import type { LeaderSightings, LeaderVerdict } from '../../fleet/failure.js';
+import type { Pulse } from '../../fleet/lease.js';
 import { sameEndpoint } from '../../fleet/record.js';
 import type { DatabaseRecord, Endpoint } from '../../fleet/record.js';
 import type { WatchDecision } from '../../fleet/watching.js';
@@ -31,6 +32,8 @@ export class DatabaseWatch {
   #verdict: LeaderVerdict = { state: 'doubted', why: 'It was not looked at yet.' };
   /** For people. */
   #since = new Date().toISOString();
+  /** By host. */
+  readonly #heard = new Map<string, Pulse | null>();
   decision: WatchDecision = { act: 'nothing', why: 'Its leader was not looked at yet.' };
 
   constructor(
@@ -66,6 +69,7 @@ export class DatabaseWatch {
     this.#record = record;
     const led = before.epoch === record.epoch && sameEndpoint(before.leader, record.leader);
     if (!led) {
+      this.#heard.clear();
       this.#leader.close();
       this.#leader = this.#probeLeader(record.leader, null);
       void this.#leader.ask();
@@ -83,7 +87,7 @@ export class DatabaseWatch {
 
   /** Asks the leader; the follower where that is due, or somebody misses the leader. */
   ask(now: number): void {
-    void this.#leader.ask();
+    void this.#leader.askAgain();
     const due = (this.#follower?.age(now) ?? 0) >= FOLLOWER_ASKED_EVERY_MS;
     if (due || this.isMissed(now)) void this.#follower?.ask();
   }
@@ -92,6 +96,13 @@ export class DatabaseWatch {
   askAtOnce(): void {
     void this.#leader.ask();
     void this.#follower?.ask();
+  }
+
+  /** What an agent says of its leader. Said again, it is no news. */
+  heard(host: string, pulse: Pulse | null): void {
+    const before = this.#heard.get(host) ?? null;
+    this.#heard.set(host, pulse);
+    if (pulse !== before && pulse !== null) this.askAtOnce();
   }
 
   forgiveSilence(now: number): void {

@@ -2,6 +2,7 @@
 
 import type { Credentials } from '../../connections/credentials.js';
 import { openRedis, type Redis } from '../../connections/redis.js';
+import { refusedBy } from '../../connections/refusal.js';
 import type { Endpoint } from '../../fleet/record.js';
 
 export interface KeptConnectionOptions {
@@ -27,6 +28,11 @@ export class KeptConnection {
    */
   async ask<T>(question: (redis: Redis) => Promise<T>, greet: (redis: Redis) => Promise<T>): Promise<T> {
     const open = this.#redis;
+    if (open === null) {
+      const { endpoint, timeoutMs } = this.options;
+      const refusal = await refusedBy(endpoint, timeoutMs);
+      if (refusal !== null) throw refusal;
+    }
     const redis = open ?? openRedis(this.options.endpoint, this.options.credentials, this.options);
     let cause: unknown = null;
     const remember = (error: unknown): void => void (cause = error);

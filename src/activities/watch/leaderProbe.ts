@@ -18,6 +18,9 @@ export interface LeaderProbeOptions {
   readonly onSeen: () => void;
 }
 
+/** Of `downAfter`. Its agent tells at once when it runs again. */
+const REFUSED_HOLDS = 0.7;
+
 type Answer = Exclude<Sighting, { readonly seen: 'silent' }>;
 
 export class LeaderProbe {
@@ -31,6 +34,7 @@ export class LeaderProbe {
   /** The connection ended while a question was under way. */
   #again = false;
   #lostAt = -Infinity;
+  #refusedAt = -Infinity;
   readonly #closing = new AbortController();
 
   constructor(private readonly options: LeaderProbeOptions) {
@@ -58,6 +62,12 @@ export class LeaderProbe {
     const waits = this.#askedAt !== null && now - this.#askedAt > this.options.downAfterMs / 4;
     if (this.#answer !== null && !waits) return this.#answer;
     return { seen: 'silent', forMs: now - this.#answeredAt };
+  }
+
+  /** At the usual pace: a host that refused a moment ago is left alone for a while. */
+  async askAgain(): Promise<void> {
+    const refusedLately = performance.now() - this.#refusedAt < this.options.downAfterMs * REFUSED_HOLDS;
+    if (!refusedLately) await this.ask();
   }
 
   /** Asks, unless an answer is still awaited. Never throws. */
@@ -111,6 +121,7 @@ export class LeaderProbe {
     if (codeOf(error) === 'ECONNREFUSED') {
       // A host that refuses answers; the leader does not: its silence goes on.
       this.#answer = { seen: 'refused' };
+      this.#refusedAt = performance.now();
       return;
     }
     // We were let in before: whoever asks for another password is somebody else.

@@ -187,7 +187,7 @@ export class ServerWatch {
           : follower?.host === host
             ? lease?.leaders[watch.database]
             : undefined;
-      if (pulse !== undefined && pulse !== 'up') watch.askAtOnce();
+      watch.heard(host, pulse ?? null);
     }
     this.wake();
   }
