@@ -1,4 +1,4 @@
-# Host agents: they read the records, report about their host, renew its lease, and keep the catalog. "demo" is the
+# Host agents: they read the records, report about their host, renew its lease, keep the catalog, and back up. "demo" is the
 # fleet's name. A policy of its own for each host, with its name instead of the prefixes hosts/ and leases/, is tighter.
 #   consul acl policy create -name redis-fleet-agent -rules @deploy/consul/agent.hcl
 key_prefix "redis-fleet/demo/" {
@@ -10,6 +10,15 @@ key_prefix "redis-fleet/demo/hosts/" {
 }
 
 key_prefix "redis-fleet/demo/leases/" {
+  policy = "write"
+}
+
+# Of the databases that it backs up.
+key_prefix "redis-fleet/demo/backups/" {
+  policy = "write"
+}
+
+key_prefix "redis-fleet/demo/permits/" {
   policy = "write"
 }
 

@@ -8,6 +8,7 @@ import type { DataFile, HostMemory, HostProcess, ProcessFacts, ReplicationPositi
 import type { DatabaseRecord, Endpoint, Urgency } from '../fleet/record.js';
 import type { RequestByType } from '../fleet/requests.js';
 import type { WorkflowType } from '../fleet/names.js';
+import type { BackupActivities, BackupHostActivities } from './backupContract.js';
 import type { FenceActivities } from './fenceContract.js';
 import type { PromotionActivities } from './promotionContract.js';
 import type { RestoreActivities, RestoreHostActivities } from './restoreContract.js';
@@ -145,7 +146,7 @@ export interface ProcessSpec {
 }
 
 /** On `host/<host>`: what must run beside Redis. */
-export interface HostActivities extends FenceActivities, RestoreHostActivities {
+export interface ProcessActivities extends FenceActivities, RestoreHostActivities {
   hostMemory(): Promise<HostMemory>;
   hostProcess(input: { database: string }): Promise<HostProcess | null>;
   /** @throws PortInUse, NoHeadroom, DiskFull */
@@ -180,10 +181,14 @@ export interface HostActivities extends FenceActivities, RestoreHostActivities {
   forgetPreviousDataFile(input: { database: string }): Promise<void>;
 }
 
+/** What an agent offers. */
+export type HostActivities = ProcessActivities & BackupHostActivities;
+
 export type ControlActivities = RequestActivities &
   RecordActivities &
   RedisActivities &
   SwitchoverActivities &
   PromotionActivities &
   RestoreActivities &
+  BackupActivities &
   WatchActivities;

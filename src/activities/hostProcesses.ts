@@ -21,7 +21,7 @@ import type { ProcessFiles } from '../host/layout.js';
 import type { RedisProcesses } from '../host/processes.js';
 import { hostMemory } from '../host/hostMemory.js';
 import type { HostSettings } from '../host/settings.js';
-import type { HostActivities } from './contracts.js';
+import type { ProcessActivities } from './contracts.js';
 
 export interface HostActivityDependencies {
   readonly settings: HostSettings;
@@ -35,7 +35,7 @@ export interface HostActivityDependencies {
   readonly onChange?: (database: string) => void;
 }
 
-export function hostActivities(dependencies: HostActivityDependencies): HostActivities {
+export function hostActivities(dependencies: HostActivityDependencies): ProcessActivities {
   const { settings, processes } = dependencies;
   const exclusive = exclusiveByDatabase();
   const fetched = fetchedBackups(settings.data, dependencies.backups);

@@ -66,6 +66,8 @@ const SUMMARIES: Readonly<Record<WorkflowType, string>> = {
   promoteFollower: 'Promote the follower of',
   watchServer: 'Watch server',
   restoreDatabase: 'Restore',
+  backupDatabase: 'Back up',
+  backupSweep: 'Back up the followers on',
 };
 
 async function running(client: Client, id: string): Promise<StartedRunbook> {

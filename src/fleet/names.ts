@@ -13,6 +13,8 @@ export const WORKFLOW_TYPES = [
   'promoteFollower',
   'watchServer',
   'restoreDatabase',
+  'backupDatabase',
+  'backupSweep',
 ] as const;
 export type WorkflowType = (typeof WORKFLOW_TYPES)[number];
 

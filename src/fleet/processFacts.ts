@@ -37,6 +37,29 @@ export function parseProcessFacts(info: string): ProcessFacts {
   };
 }
 
+/** What the section `persistence` says of saves. */
+export interface SaveFacts {
+  readonly saving: boolean;
+  /** Of the last one that ended. */
+  readonly lastOk: boolean;
+  /** Of the one that runs. */
+  readonly seconds: number;
+  readonly keysDone: number;
+  readonly keysTotal: number;
+}
+
+/** Reads the text of `INFO persistence`. @throws NotFound as above */
+export function parseSave(info: string): SaveFacts {
+  const { text, numberOr } = reader(fieldsOf(info));
+  return {
+    saving: text('rdb_bgsave_in_progress') !== '0',
+    lastOk: text('rdb_last_bgsave_status') === 'ok',
+    seconds: Math.max(0, numberOr('rdb_current_bgsave_time_sec', 0)),
+    keysDone: numberOr('current_save_keys_processed', 0),
+    keysTotal: numberOr('current_save_keys_total', 0),
+  };
+}
+
 /** What the section `replication` says. */
 export type ReplicationFacts = Pick<ProcessFacts, 'role' | 'position' | 'replicas' | 'link'>;
 

@@ -132,6 +132,8 @@ export const requestSchemas = {
       approved: approvals.exactOptional(),
     })
     .readonly(),
+  backupDatabase: z.strictObject({ database: name, approved: approvals.exactOptional() }).readonly(),
+  backupSweep: z.strictObject({ host: name, approved: approvals.exactOptional() }).readonly(),
 } satisfies SchemaByType;
 
 type SchemaByType = { readonly [T in WorkflowType]: z.ZodType<RequestByType[T]> };
@@ -143,6 +145,8 @@ const EXAMPLES: Readonly<Record<WorkflowType, string>> = {
   promoteFollower: '{"database":"sessions-03"}',
   watchServer: '{"server":"redis-01"}',
   restoreDatabase: '{"database":"sessions-03"}',
+  backupDatabase: '{"database":"sessions-03"}',
+  backupSweep: '{"host":"redis-01-b"}',
 };
 
 /**

@@ -89,6 +89,17 @@ export interface RestoreDatabaseRequest {
   readonly approved?: Approvals;
 }
 
+export interface BackupDatabaseRequest {
+  readonly database: string;
+  readonly approved?: Approvals;
+}
+
+/** Every database whose follower is on this host. */
+export interface BackupSweepRequest {
+  readonly host: string;
+  readonly approved?: Approvals;
+}
+
 export interface RequestByType {
   readonly provisionServer: ProvisionServerRequest;
   readonly bringUpFollower: BringUpFollowerRequest;
@@ -96,4 +107,6 @@ export interface RequestByType {
   readonly promoteFollower: PromoteFollowerRequest;
   readonly watchServer: WatchServerRequest;
   readonly restoreDatabase: RestoreDatabaseRequest;
+  readonly backupDatabase: BackupDatabaseRequest;
+  readonly backupSweep: BackupSweepRequest;
 }

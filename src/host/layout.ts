@@ -22,6 +22,10 @@ export interface ProcessFiles {
   /** What the last placement put there: tells a retry from a new placement. */
   readonly placement: string;
   readonly incomingData: string;
+  /** What a backup of this process is at; there only while one is. */
+  readonly backupState: string;
+  /** Another name of the data file that is being stored: Redis may put a newer one in its place. */
+  readonly backupData: string;
 }
 
 /** What a process directory says about itself. */
@@ -54,6 +58,8 @@ export function processFiles(data: string, database: string): ProcessFiles {
     previousData: file(`${DATA_FILE_NAME}.previous`),
     placement: file('placement.json'),
     incomingData: file(`${DATA_FILE_NAME}.incoming`),
+    backupState: file('backup.json'),
+    backupData: file(`${DATA_FILE_NAME}.backup`),
   };
 }
 

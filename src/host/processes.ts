@@ -194,7 +194,7 @@ async function requireGoodDataFile(files: ProcessFiles, host: string, allowEmpty
 }
 
 const OWN_FILES =
-  /^(redis\.(conf|log|pid)|users\.acl|process\.json|placement\.json|dump\.rdb.*|temp-.*\.rdb)(\.new)?$/;
+  /^(redis\.(conf|log|pid)|users\.acl|process\.json|placement\.json|backup\.json|dump\.rdb.*|temp-.*\.rdb)(\.new)?$/;
 
 async function requireOwnFiles(files: ProcessFiles): Promise<void> {
   let names: string[];

@@ -19,7 +19,9 @@ const HISTORIES = fileURLToPath(new URL('../../test/histories/', import.meta.url
 const BY = { by: 'test', reason: 'recorded for replay' };
 
 /** Starts one, moves it on where it waits, and records how it went. */
-export async function recordRun<T extends Exclude<WorkflowType, 'provisionServer' | 'watchServer'>>(
+export async function recordRun<
+  T extends Exclude<WorkflowType, 'provisionServer' | 'watchServer' | 'backupSweep'>,
+>(
   on: TestFleet,
   type: T,
   name: string,

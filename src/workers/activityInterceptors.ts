@@ -7,6 +7,12 @@ import { FleetError, messageOf } from '../fleet/errors.js';
 import { withoutSecrets } from '../connections/redaction.js';
 
 const HEARTBEAT_EVERY_MS = 2_000;
+/**
+ * Each heartbeat that reaches the server costs an action. An activity that may take hours, and whose agent hands it back
+ * when it starts again, is given such a timeout, and beats seldom.
+ */
+const PATIENT_FROM_MS = 60_000;
+const PATIENT_EVERY_MS = 10_000;
 /** Of an activity whose worker must be missed soon: several beats within its timeout. */
 const BEATS_WITHIN_TIMEOUT = 3;
 
@@ -43,13 +49,16 @@ class HeartbeatAndWords implements ActivityInboundCallsInterceptor {
 function heartbeatMeanwhile(context: Context): () => void {
   let details: unknown = context.info.heartbeatDetails;
   const beat = context.heartbeat;
+  const timeoutMs = context.info.heartbeatTimeoutMs ?? Infinity;
+  const isPatient = timeoutMs >= PATIENT_FROM_MS && timeoutMs !== Infinity;
   const remembering = (given?: unknown): void => {
     details = given;
-    beat.call(context, given);
+    if (!isPatient) beat.call(context, given);
   };
   Object.defineProperty(context, 'heartbeat', { value: remembering, configurable: true });
-  const timeoutMs = context.info.heartbeatTimeoutMs ?? Infinity;
-  const everyMs = Math.min(HEARTBEAT_EVERY_MS, timeoutMs / BEATS_WITHIN_TIMEOUT);
+  const everyMs = isPatient
+    ? PATIENT_EVERY_MS
+    : Math.min(HEARTBEAT_EVERY_MS, timeoutMs / BEATS_WITHIN_TIMEOUT);
   const timer = setInterval(() => beat.call(context, details), everyMs);
   return () => clearInterval(timer);
 }

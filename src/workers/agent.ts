@@ -6,8 +6,13 @@ import { Context } from '@temporalio/activity';
 import { Worker } from '@temporalio/worker';
 import type { ActivityInterceptorsFactory } from '@temporalio/worker';
 import { backupAccess } from '../backups/access.js';
+import { Client } from '@temporalio/client';
+import { hostBackupActivities } from '../activities/hostBackups.js';
 import { hostActivities } from '../activities/hostProcesses.js';
+import { askTemporal } from '../activities/owner.js';
+import { permitActivities } from '../activities/permits.js';
 import { consulFromEnvironment } from '../connections/consul.js';
+import type { HostActivities } from '../activities/contracts.js';
 import { readCredentials } from '../connections/credentials.js';
 import { readFleetFile } from '../connections/fleetFile.js';
 import { createLog, type Log } from '../connections/log.js';
@@ -15,10 +20,15 @@ import { connectTemporalWorker } from '../connections/temporal.js';
 import { FleetError } from '../fleet/errors.js';
 import type { LeaseSettings } from '../fleet/lease.js';
 import { hostQueue } from '../fleet/names.js';
+import { backupRecordStore } from '../records/backups.js';
+import { recordStore } from '../records/databases.js';
+import { fleetStore } from '../records/fleet.js';
+import { permitStore } from '../records/permits.js';
 import { redisProcesses } from '../host/processes.js';
 import { hostDuties } from '../host/duties.js';
 import { redisServerProgram, type HostSettings } from '../host/settings.js';
 import { HEARTBEAT_THROTTLE, activityInterceptors } from './activityInterceptors.js';
+import { handBackInterrupted } from './interrupted.js';
 import { installRuntime } from './runtime.js';
 import { SHUTDOWN_FORCE, SHUTDOWN_GRACE, runUntil } from './control.js';
 
@@ -66,19 +76,37 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   const consul = consulFromEnvironment(env);
   const processes = redisProcesses(settings);
   const duties = hostDuties({ fleet, settings, processes, consul, log, leases });
-  const activities = hostActivities({
+  const access = backupAccess(env);
+  const beside = hostActivities({
     settings,
     processes,
-    backups: backupAccess(env),
+    backups: access,
     currentSignal: () => Context.current().cancellationSignal,
     currentRun: () => Context.current().info.workflowExecution?.runId ?? 'nobody',
     onChange: () => duties.wake(),
+  });
+  const activitiesWith = (client: Client): HostActivities => ({
+    ...beside,
+    ...hostBackupActivities({
+      settings,
+      processes,
+      fleetName: fleet,
+      fleet: fleetStore(consul, fleet),
+      records: recordStore(consul, fleet),
+      backups: backupRecordStore(consul, fleet),
+      permit: permitActivities({
+        permits: permitStore(consul, fleet),
+        askOwnerState: askTemporal(client),
+      }),
+      access,
+      env,
+    }),
   });
 
   // Either half may end only with the other.
   const ending = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, ending.signal]) : ending.signal;
-  const halves = [duties.run(signal), serve(options, { ...activities }, log, signal)];
+  const halves = [duties.run(signal), serve(options, activitiesWith, log, signal)];
   try {
     await Promise.all(halves);
     log.info(`Agent of ${host} stopped; its Redis processes run on.`);
@@ -95,7 +123,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 
 async function serve(
   options: AgentOptions,
-  activities: object,
+  activitiesWith: (client: Client) => HostActivities,
   log: Log,
   signal: AbortSignal,
 ): Promise<void> {
@@ -107,11 +135,13 @@ async function serve(
   });
   try {
     const taskQueue = hostQueue(host);
+    const client = new Client({ connection, namespace, ...(dataConverter ? { dataConverter } : {}) });
+    await handBackInterrupted(client, options.data, log);
     const worker = await Worker.create({
       connection,
       namespace,
       taskQueue,
-      activities,
+      activities: { ...activitiesWith(client) },
       ...(dataConverter ? { dataConverter } : {}),
       interceptors: { activity: [activityInterceptors, ...interceptors] },
       maxConcurrentActivityTaskExecutions: MAX_ACTIVITIES,

@@ -9,6 +9,7 @@ import type { ActivityInterceptorsFactory, NativeConnection, WorkflowBundleOptio
 import { askTemporal } from '../activities/owner.js';
 import { recordActivities } from '../activities/records.js';
 import { promotionActivities } from '../activities/promotion.js';
+import { backupActivities } from '../activities/backups.js';
 import { redisActivities } from '../activities/redis.js';
 import { requestActivities } from '../activities/requests.js';
 import { restoreActivities } from '../activities/restore.js';
@@ -27,6 +28,7 @@ import { ensureSearchAttributes } from '../connections/searchAttributes.js';
 import { connectTemporalWorker } from '../connections/temporal.js';
 import { FleetError, messageOf } from '../fleet/errors.js';
 import { CONTROL_QUEUE } from '../fleet/names.js';
+import { backupRecordStore } from '../records/backups.js';
 import { recordStore } from '../records/databases.js';
 import { fleetStore } from '../records/fleet.js';
 import { leaseStore } from '../records/leases.js';
@@ -88,6 +90,7 @@ export async function runControlWorker(options: ControlWorkerOptions): Promise<v
         ...redisActivities({ credentials }),
         ...switchoverActivities({ ...known, credentials }),
         ...restoreActivities({ ...known, credentials }),
+        ...backupActivities(known),
         ...promotionActivities({ ...known, consul, credentials }),
         ...watchActivities({ ...known, consul, credentials, openTemporal, log, signal }),
       };
@@ -165,6 +168,7 @@ function stores(consul: FleetConsul, fleet: string) {
     permits: permitStore(consul, fleet),
     leases: leaseStore(consul, fleet),
     fleet: fleetStore(consul, fleet),
+    backups: backupRecordStore(consul, fleet),
   };
 }
 

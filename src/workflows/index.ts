@@ -1,4 +1,6 @@
 /** Every workflow type, by its name. */
+export { backupDatabase } from './backupDatabase.js';
+export { backupSweep } from './backupSweep.js';
 export { bringUpFollower } from './bringUpFollower.js';
 export { promoteFollower } from './promoteFollower.js';
 export { provisionServer } from './provisionServer.js';

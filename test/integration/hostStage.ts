@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { backupAccess } from '../../src/backups/access.js';
 import { hostActivities } from '../../src/activities/hostProcesses.js';
-import type { HostActivities, ProcessSpec } from '../../src/activities/contracts.js';
+import type { ProcessActivities, ProcessSpec } from '../../src/activities/contracts.js';
 import type { Credentials } from '../../src/connections/credentials.js';
 import { withRedis, type Redis } from '../../src/connections/redis.js';
 import type { ProcessFacts } from '../../src/fleet/facts.js';
@@ -30,7 +30,7 @@ export const CREDENTIALS: Credentials = {
 export interface HostStage {
   readonly settings: HostSettings;
   readonly processes: RedisProcesses;
-  readonly activities: HostActivities;
+  readonly activities: ProcessActivities;
   spec(database: string, changes?: Partial<ProcessSpec>): ProcessSpec;
   use<T>(spec: ProcessSpec, work: (redis: Redis) => Promise<T>): Promise<T>;
   facts(spec: ProcessSpec): Promise<ProcessFacts>;
