@@ -16,7 +16,7 @@ import type { ProcessFiles } from '../host/layout.js';
 import { withoutSecrets } from '../connections/redaction.js';
 import type { FleetStore } from '../records/fleet.js';
 import type { BackupHostActivities, BackupOutcome, BackupStage } from './backupContract.js';
-import { arrivalsInOrder } from './arrivals.js';
+import { inOrder } from './arrivals.js';
 import { backupStoring, type BackupStoringDependencies, type Job } from './backupStoring.js';
 import { requireReadable } from '../backups/readable.js';
 import { followerSaves, type FollowerSaveDependencies } from './followerSave.js';
@@ -38,7 +38,7 @@ export function hostBackupActivities(dependencies: HostBackupDependencies): Back
   /** One fork, and one stream, at a time: the next database forks while this one's file is stored. */
   const turn = exclusiveByDatabase();
   const active = new Set<string>();
-  const arrivals = arrivalsInOrder();
+  const order = inOrder();
 
   async function readSettings(): Promise<BackupSettings> {
     const stored = await fleet.read();
@@ -53,7 +53,7 @@ export function hostBackupActivities(dependencies: HostBackupDependencies): Back
     const { database, files, tell, signal } = job;
     if (state.save?.saved != null && (await isThere(files.backupData))) return state.save;
     tell('its turn to fork');
-    return turn('fork', async () => {
+    const forked = turn('fork', async (): Promise<BackupSave | BackupOutcome> => {
       signal.throwIfAborted();
       tell('saving');
       const found = await saves.save({
@@ -69,6 +69,8 @@ export function hostBackupActivities(dependencies: HostBackupDependencies): Back
       await endBackup(files);
       return { how: 'skipped', database, why: found.why, follower: found.follower };
     });
+    order.gone(currentRun(), database);
+    return forked;
   }
 
   async function whole(job: Job, state: BackupState): Promise<BackupOutcome> {
@@ -137,7 +139,7 @@ export function hostBackupActivities(dependencies: HostBackupDependencies): Back
   return {
     backupHere: async ({ database, since, after }) => {
       active.add(database);
-      await arrivals.arrive(activityInfo().workflowExecution?.runId ?? '', database, after);
+      await order.after(currentRun(), after);
       return exclusive(database, async () => {
         // Another attempt at it may have ended meanwhile.
         active.add(database);
@@ -145,10 +147,15 @@ export function hostBackupActivities(dependencies: HostBackupDependencies): Back
           return await backUp(database, since);
         } finally {
           active.delete(database);
+          order.gone(currentRun(), database);
         }
       });
     },
   };
+}
+
+function currentRun(): string {
+  return activityInfo().workflowExecution?.runId ?? '';
 }
 
 /** After as many as that it is not tried again: the other databases wait. */
