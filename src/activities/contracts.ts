@@ -23,6 +23,8 @@ export interface Placement {
   readonly followerHost: Host;
   /** Where the new follower will listen. */
   readonly follower: Endpoint;
+  /** `backups.store` of the applied fleet file. */
+  readonly store: string;
 }
 
 export interface RequestActivities {

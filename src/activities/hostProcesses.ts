@@ -119,6 +119,8 @@ export function hostActivities(dependencies: HostActivityDependencies): ProcessA
 
     listBackups: (of) => fetched.list(of),
 
+    verifiedBackups: ({ most, ...of }) => fetched.verified(of, most),
+
     fetchBackup(input) {
       const stop = signal();
       return fetching(input.into, () => fetched.fetch(input, stop));

@@ -4,6 +4,7 @@ import type { BackupInStore } from '../fleet/backup.js';
 import type { ReplicationPosition } from '../fleet/facts.js';
 import type { Endpoint } from '../fleet/record.js';
 import type { RestoreDatabaseRequest } from '../fleet/requests.js';
+import type { StoredBackup } from '../fleet/bringUp.js';
 import type { FetchedBackup } from '../fleet/restore.js';
 import type { RestorePlace } from '../fleet/restorePlace.js';
 import type { ForkBaseline } from './contracts.js';
@@ -41,6 +42,8 @@ export interface RestoreActivities {
 export interface RestoreHostActivities {
   /** What the store has of a database, newest first. */
   listBackups(input: BackupsOf): Promise<readonly BackupInStore[]>;
+  /** The newest verified backups of a database with what their manifests say, newest first; at most `most`. */
+  verifiedBackups(input: BackupsOf & { readonly most: number }): Promise<readonly StoredBackup[]>;
   /**
    * Brings a backup to this host as the file that Redis wrote, checked to the last byte. One that was never verified is
    * read through by Redis's own check. `into` is the database that it is for, whose directory is not touched.

@@ -13,11 +13,13 @@ export interface BackupAccess {
   readonly keyring: () => Promise<Keyring>;
 }
 
-/** @param env REDIS_FLEET_DATA: what a store that is a relative directory lies in, the same for all programs */
+/** @param env REDIS_FLEET_BACKUP_ROOT: what a store that is a relative directory lies in, the same for all programs */
 export function backupAccess(env: NodeJS.ProcessEnv): BackupAccess {
   return {
     async withStore(url, use) {
-      const store = await openStore(url, { base: env['REDIS_FLEET_DATA'] ?? DEFAULT_BASE });
+      const store = await openStore(url, {
+        base: env['REDIS_FLEET_BACKUP_ROOT'] ?? DEFAULT_BASE,
+      });
       try {
         return await use(store);
       } finally {

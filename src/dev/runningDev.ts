@@ -71,8 +71,7 @@ export class RunningDev implements DevFleet {
       CONSUL_HTTP_ADDR: this.addresses.consul,
       REDIS_FLEET_FILE: this.#options.file,
       REDIS_FLEET_CREDENTIALS: this.data.credentials,
-      // Where a store of backups that is a relative directory lies: one for all hosts.
-      REDIS_FLEET_DATA: this.data.root,
+      REDIS_FLEET_BACKUP_ROOT: this.data.root,
     };
   }
 

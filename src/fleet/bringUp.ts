@@ -25,11 +25,23 @@ export interface ChainSource {
   readonly memory: HostMemory;
 }
 
+/** A verified backup, by its manifest. */
+export interface StoredBackup {
+  readonly id: string;
+  /** ISO 8601. */
+  readonly takenAt: string;
+  /** Of the file as Redis wrote it. */
+  readonly bytes: number;
+  readonly position: ReplicationPosition | null;
+}
+
 export interface BringUpFacts {
   readonly leader: { readonly endpoint: Endpoint; readonly facts: ProcessFacts; readonly memory: HostMemory };
   readonly follower: { readonly endpoint: Endpoint; readonly process: FollowerProcess };
   readonly ownFile: FileFinding;
   readonly backup: FileFinding;
+  /** In the store, newest first; a sentence where that could not be told. Absent: nobody looked there. */
+  readonly stored?: readonly StoredBackup[] | { readonly unknown: string };
   readonly sources: readonly ChainSource[];
   /** Bytes a second that the leader's replication stream grows by. */
   readonly writeRate: number;
@@ -42,6 +54,8 @@ export type ChosenWay =
   /** `running`: its process lives and holds the data in memory. */
   | { readonly way: 'own-files'; readonly running: boolean; readonly backlogBytes: number }
   | { readonly way: 'backup'; readonly file: string; readonly backlogBytes: number }
+  /** `ids`: of backups in the store, the best first; the others are for the case that it is damaged. */
+  | { readonly way: 'backup'; readonly ids: readonly string[]; readonly backlogBytes: number }
   | { readonly way: 'chain'; readonly source: Endpoint; readonly backlogBytes: number }
   | { readonly way: 'full' };
 
@@ -142,7 +156,9 @@ function judgeOwnFiles(facts: BringUpFacts): Verdict {
 
 function judgeBackup(facts: BringUpFacts): Verdict {
   if (!facts.backup.found) {
-    return { usable: false, why: facts.backup.why };
+    return facts.stored === undefined
+      ? { usable: false, why: facts.backup.why }
+      : judgeStore(facts, facts.stored);
   }
   const { file } = facts.backup;
   const verdict = judgePosition(facts, file.header.position, `the backup ${file.path}`, file.bytes);
@@ -153,6 +169,45 @@ function judgeBackup(facts: BringUpFacts): Verdict {
         why: verdict.why,
       }
     : verdict;
+}
+
+/** It has to travel before it is loaded. */
+const TRAVEL_TIMES = 2;
+
+function judgeStore(facts: BringUpFacts, stored: NonNullable<BringUpFacts['stored']>): Verdict {
+  if ('unknown' in stored) return { usable: false, why: stored.unknown };
+  const verdicts = stored.map(({ id, takenAt, bytes, position }) => ({
+    id,
+    verdict: judgePosition(
+      facts,
+      position,
+      `the backup ${id} of ${takenAt} in the store`,
+      TRAVEL_TIMES * bytes,
+    ),
+  }));
+  const usable = verdicts.flatMap(({ id, verdict }) => (verdict.usable ? [{ id, ...verdict }] : []));
+  const [best] = usable;
+  if (best === undefined) {
+    const newest = verdicts[0]?.verdict;
+    const why =
+      newest?.usable === false ? newest.why : 'no backup was named, and the store has no verified one';
+    return { usable: false, why };
+  }
+  const backlogBytes = Math.max(...usable.map((one) => one.backlogBytes));
+  return {
+    usable: true,
+    chosen: { way: 'backup', ids: usable.map(({ id }) => id), backlogBytes },
+    why: best.why,
+  };
+}
+
+/** Is a look into the store worth its time? Not where something is as good, or what was asked for is something else. */
+export function mayNeedStore(
+  { backup, only }: Pick<BringUpFacts, 'backup' | 'only'>,
+  choice: BringUpChoice,
+): boolean {
+  if (backup.found || (only !== undefined && only !== 'backup')) return false;
+  return !choice.possible || choice.chosen.way === 'chain' || choice.chosen.way === 'full';
 }
 
 function judgeChain(facts: BringUpFacts): Verdict {
@@ -255,7 +310,8 @@ export function explainImpossible(database: string, rejected: readonly RejectedW
   const reasons = rejected.map(({ way, why }) => `${way}: ${why}`).join('. ');
   return (
     `No way to bring up a follower of ${database} is safe now, and nothing was changed. ${reasons}. ` +
-    `What would help: an RDB file of this database younger than the leader's backlog (--backup FILE), ` +
+    `What would help: a backup of this database that is younger than the leader's backlog (take one where a follower ` +
+    `is left, or name an RDB file: --backup FILE), ` +
     `more memory on the leader's host, or moving a database off it.`
   );
 }

@@ -56,6 +56,7 @@ export function placeFollower(fleet: Fleet, record: DatabaseRecord, wanted?: str
       address: followerHost.address,
       port: known?.port ?? database.port,
     },
+    store: fleet.backups.store,
   };
 }
 

@@ -12,7 +12,8 @@ import type { BackupStore } from '../backups/store/store.js';
 import { recordVerdict } from '../backups/verifyBackup.js';
 import { isVerified, proofKey, type BackupInStore } from '../fleet/backup.js';
 import { isProvenBad, type BackupRef, type BackupVerdict } from '../fleet/backupVerdict.js';
-import type { BackupManifest } from '../fleet/backupManifest.js';
+import { parseManifest, type BackupManifest } from '../fleet/backupManifest.js';
+import type { StoredBackup } from '../fleet/bringUp.js';
 import { FleetError } from '../fleet/errors.js';
 import { nameProblem } from '../fleet/nameRule.js';
 import type { BackupsOf, Fetched } from '../activities/restoreContract.js';
@@ -25,6 +26,8 @@ const MOST_LISTED = 200;
 
 export interface FetchedBackups {
   list(of: BackupsOf): Promise<readonly BackupInStore[]>;
+  /** One whose manifest is damaged is left out. */
+  verified(of: BackupsOf, most: number): Promise<readonly StoredBackup[]>;
   fetch(
     of: BackupsOf & { readonly id: string; readonly into: string },
     signal?: AbortSignal,
@@ -44,6 +47,15 @@ export function fetchedBackups(data: string, access: BackupAccess): FetchedBacku
     async list({ store: url, fleet, database }) {
       const { backups } = await access.withStore(url, (store) => inventory(store, fleet, database));
       return backups.filter((backup) => backup.database === database).slice(0, MOST_LISTED);
+    },
+
+    async verified({ store: url, fleet, database }, most) {
+      return access.withStore(url, async (store) => {
+        const { backups } = await inventory(store, fleet, database);
+        const newest = backups.filter((backup) => backup.database === database && isVerified(backup));
+        const found = await Promise.all(newest.slice(0, most).map((backup) => describe(store, backup)));
+        return found.filter((one) => one !== null);
+      });
     },
 
     async fetch({ store: url, fleet, database, id, into }, signal) {
@@ -102,6 +114,18 @@ async function countedKeys(
   };
   await note(store, ref, verdict);
   return read.keys;
+}
+
+async function describe(store: BackupStore, { manifest, id }: BackupInStore): Promise<StoredBackup | null> {
+  try {
+    const key = manifest?.key ?? '';
+    const { plain, times, position } = parseManifest(await getText(store, key), key);
+    return { id, takenAt: times.taken, bytes: plain.bytes, position };
+  } catch (error) {
+    if (error instanceof FleetError && (error.kind === 'InvalidRecord' || error.kind === 'NotFound'))
+      return null;
+    throw error;
+  }
 }
 
 async function keysOfProof(store: BackupStore, { fleet, database, id }: BackupRef): Promise<number | null> {

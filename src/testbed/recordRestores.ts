@@ -2,6 +2,7 @@
 
 import { rmSync } from 'node:fs';
 import process from 'node:process';
+import type { Endpoint } from '../fleet/record.js';
 import { processFiles } from '../host/layout.js';
 import { makeBackup } from './backups.js';
 import { startTestFleet, type TestFleet } from './fleet.js';
@@ -25,19 +26,24 @@ try {
     database: copied,
     into: { database: `${copied}-restored` },
   });
+  await loseOne(fleet, copied, await fleet.follower(copied));
+  await recordRun(fleet, 'bringUpFollower', 'store', { database: copied });
 } finally {
   await fleet.stop();
 }
 
-/** Both copies, with their directories. */
 async function lose(on: TestFleet, database: string): Promise<void> {
-  for (const { host } of [await on.follower(database), await on.leader(database)]) {
-    const pid = on.pidOf(database, host);
-    if (pid !== null) process.kill(pid, 'SIGKILL');
-    await waitFor(() => on.pidOf(database, host) === null, {
-      deadlineMs: 10_000,
-      what: `${database} to be gone`,
-    });
-    rmSync(processFiles(on.dev.data.host(host), database).directory, { recursive: true });
-  }
+  for (const endpoint of [await on.follower(database), await on.leader(database)])
+    await loseOne(on, database, endpoint);
+}
+
+/** With its directory. */
+async function loseOne(on: TestFleet, database: string, { host }: Endpoint): Promise<void> {
+  const pid = on.pidOf(database, host);
+  if (pid !== null) process.kill(pid, 'SIGKILL');
+  await waitFor(() => on.pidOf(database, host) === null, {
+    deadlineMs: 10_000,
+    what: `${database} to be gone`,
+  });
+  rmSync(processFiles(on.dev.data.host(host), database).directory, { recursive: true });
 }

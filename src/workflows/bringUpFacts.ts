@@ -1,11 +1,12 @@
 /** Looks at everything that the choice of a way depends on, all at once. Changes nothing. */
 
+import { isCancellation } from '@temporalio/workflow';
 import type { Placement } from '../activities/contracts.js';
 import type { BringUpFacts, ChainSource, FileFinding, FollowerProcess } from '../fleet/bringUp.js';
 import type { DataFile } from '../fleet/facts.js';
 import { sameEndpoint, showEndpoint, type Endpoint } from '../fleet/record.js';
 import type { BringUpFollowerRequest } from '../fleet/requests.js';
-import { control, onHost } from './engine/activityOptions.js';
+import { control, onHost, type Bounds } from './engine/activityOptions.js';
 import { failureKind, failureMessage, refusal } from './engine/failures.js';
 
 /** Long enough to see a rate, short enough not to be felt. */
@@ -37,6 +38,32 @@ export async function lookAtBringUp(
     writeRate,
     ...(way === undefined ? {} : { only: way }),
   };
+}
+
+/** Looks at no more backups than these: the older one is, the less a backlog covers it. */
+const MOST_BACKUPS = 3;
+/** A store that is out of reach is a reason against a way, not a failure: others may be possible. */
+const STORE_BOUNDS: Bounds = {
+  startToCloseTimeout: 30_000,
+  scheduleToCloseTimeout: 45_000,
+  retry: { maximumAttempts: 2 },
+};
+
+export async function lookInStore(
+  { database: { name: database }, followerHost, store }: Placement,
+  fleet: string,
+): Promise<NonNullable<BringUpFacts['stored']>> {
+  try {
+    return await onHost(followerHost.name, `backups of ${database}`, STORE_BOUNDS).verifiedBackups({
+      store,
+      fleet,
+      database,
+      most: MOST_BACKUPS,
+    });
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    return { unknown: `no backup was named, and the store could not be looked at: ${failureMessage(error)}` };
+  }
 }
 
 /**

@@ -8,6 +8,7 @@ import { configuredBacklog } from '../fleet/backlog.js';
 import {
   chooseWay,
   explainImpossible,
+  mayNeedStore,
   type BringUpFacts,
   type ChosenWay,
   type RejectedWay,
@@ -16,7 +17,7 @@ import { sameEndpoint, showEndpoint, type Endpoint } from '../fleet/record.js';
 import type { BringUpFollowerRequest } from '../fleet/requests.js';
 import type { RunbookResult } from '../fleet/runbook.js';
 import { control, FOR_DATA, local, onHost } from './engine/activityOptions.js';
-import { lookAtBringUp, requireOneLeader } from './bringUpFacts.js';
+import { lookAtBringUp, lookInStore, requireOneLeader } from './bringUpFacts.js';
 import {
   BEFORE_THE_CHOICE,
   CHECK,
@@ -34,7 +35,7 @@ import {
   TIDY,
   WIDEN,
 } from './bringUpOutline.js';
-import { startFollower } from './bringUpStart.js';
+import { discardFetched, fromStore, startFollower } from './bringUpStart.js';
 import { refusal } from './engine/failures.js';
 import { givingBackForkRights, synchroniseUnderPermit } from './fork.js';
 import { runRunbook, type Runbook } from './engine/runbook.js';
@@ -98,9 +99,13 @@ export async function bringUpFollower(
       ...CHOOSE,
       preflight: true,
       run: async () => {
-        const seen = await lookAtBringUp(placement, request);
-        requireOneLeader(database, seen);
-        const decided = chooseWay(seen);
+        const quick = await lookAtBringUp(placement, request);
+        requireOneLeader(database, quick);
+        const first = chooseWay(quick);
+        // A named file that is not there is not replaced by something else in silence.
+        const alone = request.backup === undefined && mayNeedStore(quick, first);
+        const seen = alone ? { ...quick, stored: await lookInStore(placement, fleet) } : quick;
+        const decided = alone ? chooseWay(seen) : first;
         if (!decided.possible) {
           throw refusal('NoSafeWay', explainImpossible(database, decided.rejected));
         }
@@ -120,7 +125,7 @@ export async function bringUpFollower(
     };
 
     await widenBacklog(runbook, chosen, facts);
-    await startFollower(runbook, placement, chosen, facts);
+    await startFollower(runbook, placement, chosen, facts, fleet);
     switch (chosen.way) {
       case 'following':
         break;
@@ -314,4 +319,5 @@ async function tidyUp(
   const configured = configuredBacklog(maxmemory);
   await control('narrow the backlog').resizeBacklog({ leader: leader.endpoint, bytes: configured });
   await onHost(followerHost.name, 'remove the old data file').forgetPreviousDataFile({ database });
+  if (fromStore(chosen)) await discardFetched(followerHost.name, database);
 }

@@ -1,6 +1,7 @@
 /** The step of a bring-up that puts the follower's data file in place and starts its process. */
 
 import type { Placement, ProcessSpec } from '../activities/contracts.js';
+import type { BackupsOf } from '../activities/restoreContract.js';
 import { configuredBacklog } from '../fleet/backlog.js';
 import type { BringUpFacts, ChosenWay } from '../fleet/bringUp.js';
 import type { Endpoint } from '../fleet/record.js';
@@ -13,9 +14,10 @@ const LOAD_DEADLINE_MS = 3_600_000;
 
 export async function startFollower(
   runbook: Runbook,
-  { database: { name: database, maxmemory }, followerHost, follower }: Placement,
+  { database: { name: database, maxmemory }, followerHost, follower, store }: Placement,
   chosen: ChosenWay,
   facts: BringUpFacts,
+  fleet: string,
 ): Promise<void> {
   if (chosen.way === 'following') {
     return;
@@ -44,6 +46,7 @@ export async function startFollower(
           await control(`let go of ${database}`).detach({ follower });
           return;
         }
+        if (fromStore(chosen)) await discardFetched(followerHost.name, database);
         if (await stillThatBefore()) return;
         await host.stopProcess({ database, save: false });
         await host.restoreDataFile({ database });
@@ -58,7 +61,7 @@ export async function startFollower(
         await host.stopProcess({ database, save });
       }
       if ((await runIdNow(database, follower)) === null) {
-        await placeData(host, database, chosen);
+        await placeData(host, { store, fleet, database }, chosen);
       }
       await host.startProcess({ process, allowEmpty: true });
       await loaded(database, follower);
@@ -66,22 +69,48 @@ export async function startFollower(
   });
 }
 
-async function placeData(
-  host: ReturnType<typeof onHost>,
-  database: string,
-  chosen: ChosenWay,
-): Promise<void> {
+async function placeData(host: ReturnType<typeof onHost>, of: BackupsOf, chosen: ChosenWay): Promise<void> {
+  const { database } = of;
   switch (chosen.way) {
     case 'following':
     case 'own-files':
       return;
-    case 'backup':
-      await host.placeBackup({ database, file: chosen.file });
+    case 'backup': {
+      const file = fromStore(chosen) ? await fetchOneOf(host, of, chosen.ids) : chosen.file;
+      await host.placeBackup({ database, file });
       return;
+    }
     case 'chain':
     case 'full':
       await host.setDataFileAside({ database });
   }
+}
+
+export function fromStore(chosen: ChosenWay): chosen is Extract<ChosenWay, { ids: readonly string[] }> {
+  return 'ids' in chosen;
+}
+
+/** The first that is whole. */
+async function fetchOneOf(
+  host: ReturnType<typeof onHost>,
+  of: BackupsOf,
+  ids: readonly string[],
+): Promise<string> {
+  const damaged: string[] = [];
+  for (const id of ids) {
+    const fetched = await host.fetchBackup({ ...of, id, into: of.database });
+    if (fetched.sound) return fetched.backup.file;
+    damaged.push(fetched.why);
+  }
+  throw refusal(
+    'BadDataFile',
+    `No backup of ${of.database} that the leader's backlog covers is whole. ${damaged.join(' ')} The leader was not touched. ` +
+      'Abort this runbook, and start it again: it will choose another way.',
+  );
+}
+
+export async function discardFetched(host: string, database: string): Promise<void> {
+  await onHost(host, 'remove what was fetched').discardFetched({ into: database });
 }
 
 /** null: it does not run. `unknown`: it runs and does not answer. */

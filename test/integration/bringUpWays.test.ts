@@ -151,7 +151,7 @@ describe('the way', () => {
     expect(told).toMatchObject({ way: 'full', leaderForks: 1, leaderTotalForks: 1 });
     expect(told.rejected).toEqual([
       { way: 'own-files', why: 'there is no data file in its own directory' },
-      { way: 'backup', why: 'no backup was named' },
+      { way: 'backup', why: 'no backup was named, and the store has no verified one' },
       { way: 'chain', why: 'the database has no other follower to copy from' },
     ]);
     expect(told.runbook.decisions).toMatchObject([

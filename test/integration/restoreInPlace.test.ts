@@ -1,7 +1,6 @@
 /** Data comes back from a backup into the database that it is of: when all is lost, and when it only is wrong. */
 
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import path from 'node:path';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makeBackup } from '../../src/testbed/backups.js';
 import { startTestFleet, type TestFleet } from '../../src/testbed/fleet.js';
@@ -17,7 +16,7 @@ import {
   move,
   untilStep,
 } from './bringUpStage.js';
-import { APPROVED, read, restore, restored, write } from './restoreStage.js';
+import { APPROVED, expectNothingFetched, read, restore, restored, write } from './restoreStage.js';
 
 let fleet: TestFleet;
 
@@ -40,9 +39,8 @@ async function expectTidy(database: string): Promise<void> {
     const files = filesOf(fleet, database, endpoint);
     expect(existsSync(files.previousData)).toBe(false);
     expect(existsSync(files.placement)).toBe(false);
-    const fetched = path.join(path.dirname(files.directory), '.fetched');
-    expect(existsSync(fetched) ? readdirSync(fetched) : []).not.toContain(database);
   }
+  expectNothingFetched(fleet, database);
 }
 
 describe('a restore in place', () => {

@@ -1,6 +1,7 @@
 /** What the stories of restores share. */
 
-import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { expect } from 'vitest';
 import { runbookEnd } from '../../src/cli/runbookState.js';
 import { startRunbook } from '../../src/connections/startRunbook.js';
@@ -78,4 +79,12 @@ export function cutShort(file: string): void {
 
 export function loseFile(file: string): void {
   rmSync(file);
+}
+
+/** No copy of a backup is left on any host. */
+export function expectNothingFetched(fleet: TestFleet, database: string): void {
+  for (const { name } of fleet.dev.fleet.servers.flatMap(({ hosts }) => hosts)) {
+    const folder = path.join(fleet.dev.data.host(name), '.fetched');
+    expect(existsSync(folder) ? readdirSync(folder) : []).not.toContain(database);
+  }
 }
