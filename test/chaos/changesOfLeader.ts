@@ -5,14 +5,15 @@ import path from 'node:path';
 import { startRunbook } from '../../src/connections/startRunbook.js';
 import type { Pulse } from '../../src/fleet/lease.js';
 import type { WorkflowType } from '../../src/fleet/names.js';
-import { sameEndpoint, type Endpoint } from '../../src/fleet/record.js';
+import { sameEndpoint, type DatabaseRecord, type Endpoint } from '../../src/fleet/record.js';
 import type { RequestByType } from '../../src/fleet/requests.js';
 import { processFiles } from '../../src/host/layout.js';
+import { recordStore } from '../../src/records/databases.js';
 import { leaseStore } from '../../src/records/leases.js';
 import type { TestFleet } from '../../src/testbed/fleet.js';
 import { waitFor } from '../../src/testbed/waiting.js';
 import type { Procedure } from './procedure.js';
-import { at, killProcess, partsOf } from './stage.js';
+import { at, freezeProcess, killProcess, partsOf } from './stage.js';
 
 export const CHANGES_OF_LEADER: readonly Procedure[] = [
   {
@@ -36,6 +37,21 @@ export const CHANGES_OF_LEADER: readonly Procedure[] = [
       await killProcess(fleet, database, leader);
       await untilMissed(fleet, database, leader, 'gone');
       return { name: database, request: seen(database, 'its process is gone') };
+    },
+  },
+  {
+    name: 'promoteFollower of a leader that hangs',
+    type: 'promoteFollower',
+    writes: 'afterwards',
+    // Its agent, which lives, is faster than its lease runs out: nobody comes to break that.
+    races: ['breakLease'],
+    parts: (fleet, database) => partsOf(fleet, database),
+    async prepare(fleet, database) {
+      await makeWhole(fleet, database);
+      const leader = at(partsOf(fleet, database)['leader']);
+      freezeProcess(fleet, database, leader);
+      await untilMissed(fleet, database, leader, 'silent');
+      return { name: database, request: seen(database, 'its process does not answer') };
     },
   },
 ];
@@ -74,11 +90,22 @@ async function makeWhole(fleet: TestFleet, database: string): Promise<void> {
   }
   if (!sameEndpoint((await fleet.record(database)).leader, at(leader)))
     await run(fleet, 'switchover', database, { database });
+  await forgetPromotion(fleet, database);
   // What a bring-up before this run needed: the first run has none.
   for (const { host } of [at(leader), at(follower)]) {
     const files = processFiles(fleet.dev.data.host(host), database);
     for (const file of [files.data, `${files.data}.previous`, files.placement]) rmSync(file, { force: true });
   }
+}
+
+/** One of a moment ago would have another one wait for an approval. */
+async function forgetPromotion(fleet: TestFleet, database: string): Promise<void> {
+  const records = recordStore(fleet.dev.consul, fleet.dev.fleet.name);
+  const stored = await records.read(database);
+  if (stored?.record.promotion === undefined) return;
+  const without = ({ promotion: _promotion, ...record }: DatabaseRecord): DatabaseRecord => record;
+  if (!(await records.compareAndSet(without(stored.record), stored.modifyIndex)))
+    throw new Error(`The record of ${database} changed meanwhile.`);
 }
 
 async function run<T extends WorkflowType>(

@@ -147,11 +147,15 @@ async function runWave(
 }
 
 async function untilReached(holds: Holds, run: Run, { activityType }: CrashPoint): Promise<void> {
-  await waitFor(() => holds.isReached(run.workflowId), {
-    deadlineMs: REACHED_WITHIN_MS,
-    what: `${activityType} of ${run.workflowId} to do its work`,
-    everyMs: 20,
-  });
+  try {
+    await waitFor(() => holds.isReached(run.workflowId), {
+      deadlineMs: REACHED_WITHIN_MS,
+      what: `${activityType} of ${run.workflowId} to do its work`,
+      everyMs: 20,
+    });
+  } catch (error) {
+    throw new Error(`${String(error)} ${await run.whereItIs()}`, { cause: error });
+  }
 }
 
 /** As many cases as can share one kill, each on a database of its own. */

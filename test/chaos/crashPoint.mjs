@@ -2,7 +2,7 @@
  * Loaded into a worker or an agent by NODE_OPTIONS, beside the product's own code: an activity that the test armed does
  * its work and then never returns, so that its process can be killed before the completion is recorded.
  *
- * `<workflow id>.armed` in the folder names the activity; it becomes `<workflow id>.reached` when the work is done.
+ * `<workflow id>.armed` in the folder names the activity (`*`: the first of its type); it becomes `<workflow id>.reached` when the work is done.
  */
 
 import { readFileSync, renameSync } from 'node:fs';
@@ -39,7 +39,8 @@ function holding({ info }) {
 function disarmed({ workflowExecution, activityId, activityType }) {
   const file = path.join(folder, encodeURIComponent(workflowExecution?.workflowId ?? ''));
   try {
-    if (readFileSync(`${file}.armed`, 'utf8') !== `${activityId} ${activityType}`) return false;
+    const armed = readFileSync(`${file}.armed`, 'utf8');
+    if (armed !== `${activityId} ${activityType}` && armed !== `* ${activityType}`) return false;
     renameSync(`${file}.armed`, `${file}.reached`);
     return true;
   } catch (error) {

@@ -11,10 +11,12 @@ import { CONTROL_QUEUE, hostQueue } from '../../src/fleet/names.js';
 import type { Parts } from './endState.js';
 
 const WORKER = 'worker';
+/** In place of an id: the first activity of that type. */
+const ANY = '*';
 
 export interface CrashPoint {
-  /** Deterministic: the same activity of the same procedure has it in every run. */
-  readonly activityId: string;
+  /** Deterministic: the same activity of the same procedure has it in every run. null: the first of its type. */
+  readonly activityId: string | null;
   readonly activityType: string;
   /** Whose death it takes: `worker`, or the part in the procedure of the agent's host. */
   readonly at: string;
@@ -52,6 +54,16 @@ export function crashPoints(
   return points.filter(isFirst);
 }
 
+/** The first of each type, by its type alone; `without` those of some types. */
+export function byType(points: readonly CrashPoint[], without: readonly string[]): readonly CrashPoint[] {
+  return points
+    .filter(
+      ({ activityType }, index) => points.findIndex((one) => one.activityType === activityType) === index,
+    )
+    .filter(({ activityType }) => !without.includes(activityType))
+    .map((point) => ({ ...point, activityId: null }));
+}
+
 function pointOf(
   event: HistoryEvent,
   { database, parts }: { readonly database: string; readonly parts: Parts },
@@ -83,17 +95,19 @@ function pointOf(
 }
 
 /** Whether the first run of the activity was lost, and it was run again. */
-export function wasRunAgain(history: History, { activityId, isLocal }: CrashPoint): boolean {
+export function wasRunAgain(history: History, { activityId, activityType, isLocal }: CrashPoint): boolean {
   const events = history.events ?? [];
   if (isLocal) return events.some((event) => event.workflowTaskTimedOutEventAttributes);
-  const scheduled = events.find(
-    (event) => event.activityTaskScheduledEventAttributes?.activityId === activityId,
+  const scheduled = new Set(
+    events.flatMap(({ activityTaskScheduledEventAttributes: one, eventId }) =>
+      one?.activityType?.name === activityType && (activityId === null || one.activityId === activityId)
+        ? [String(eventId)]
+        : [],
+    ),
   );
   return events.some(
     ({ activityTaskStartedEventAttributes: started }) =>
-      started &&
-      started.scheduledEventId?.toString() === scheduled?.eventId?.toString() &&
-      (started.attempt ?? 0) > 1,
+      started && scheduled.has(String(started.scheduledEventId)) && (started.attempt ?? 0) > 1,
   );
 }
 
@@ -136,7 +150,7 @@ export class Holds {
   }
 
   arm(workflowId: string, { activityId, activityType }: CrashPoint): void {
-    writeFileSync(this.file(workflowId, 'armed'), `${activityId} ${activityType}`);
+    writeFileSync(this.file(workflowId, 'armed'), `${activityId ?? ANY} ${activityType}`);
   }
 
   isReached(workflowId: string): boolean {

@@ -7,7 +7,7 @@ import type { RunbookState } from '../../src/fleet/runbook.js';
 import type { TestFleet } from '../../src/testbed/fleet.js';
 import { waitFor } from '../../src/testbed/waiting.js';
 import { Writer } from '../../src/testbed/writer.js';
-import { crashPoints, wasRunAgain, type CrashPoint } from './crashPoints.js';
+import { byType, crashPoints, wasRunAgain, type CrashPoint } from './crashPoints.js';
 import {
   NOTHING_BEFORE,
   readBefore,
@@ -25,6 +25,8 @@ export interface Procedure {
   readonly writes: 'meanwhile' | 'afterwards';
   /** An update that is sent when the runbook waits; then only what follows it is of interest. */
   readonly update?: 'abort';
+  /** What races in it differs from run to run: its activities are known by their types, and these are left out. */
+  readonly races?: readonly string[];
   /** The part of the host that forks in it, with that host's permit. */
   readonly forksOn?: string;
   /** Brings the database into the state in which the procedure is needed. */
@@ -89,6 +91,11 @@ export class Run {
     await this.#handle.executeUpdate(update, { args: [{ by: 'ann', reason: 'a better way' }] });
   }
 
+  /** For messages. */
+  async whereItIs(): Promise<string> {
+    return JSON.stringify(await this.#state().catch(String));
+  }
+
   /** @throws Unreachable when it does not end in time, with the state it is in; it is terminated then */
   async end(deadlineMs: number): Promise<void> {
     try {
@@ -98,9 +105,9 @@ export class Run {
         what: `the end of ${this.workflowId}`,
       });
     } catch (error) {
-      const state = await this.#state().catch(() => null);
+      const where = await this.whereItIs();
       await this.#handle.terminate('The crash matrix waited too long for it.');
-      throw new Error(`${String(error)} ${JSON.stringify(state)}`, { cause: error });
+      throw new Error(`${String(error)} ${where}`, { cause: error });
     }
   }
 
@@ -124,7 +131,8 @@ export class Run {
 
   async crashPoints(): Promise<readonly CrashPoint[]> {
     const { database, parts, procedure } = this;
-    return crashPoints(await this.#handle.fetchHistory(), { database, parts }, procedure.update);
+    const points = crashPoints(await this.#handle.fetchHistory(), { database, parts }, procedure.update);
+    return procedure.races === undefined ? points : byType(points, procedure.races);
   }
 
   async wasRunAgain(point: CrashPoint): Promise<boolean> {

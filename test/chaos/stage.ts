@@ -42,6 +42,14 @@ export async function killProcess(
   });
 }
 
+/** SIGSTOP. */
+export function freezeProcess(fleet: TestFleet, database: string, endpoint: Endpoint | undefined): void {
+  const { host } = at(endpoint);
+  const pid = fleet.pidOf(database, host);
+  if (pid === null) throw new Error(`${database} does not run on ${host}.`);
+  process.kill(pid, 'SIGSTOP');
+}
+
 export async function tell(
   fleet: TestFleet,
   endpoint: Endpoint | undefined,
