@@ -9,6 +9,7 @@ import type { DatabaseRecord, Endpoint, Urgency } from '../fleet/record.js';
 import type { RequestByType } from '../fleet/requests.js';
 import type { WorkflowType } from '../fleet/names.js';
 import type { BackupActivities, BackupHostActivities } from './backupContract.js';
+import type { DrillActivities, DrillHostActivities } from './drillContract.js';
 import type { FenceActivities } from './fenceContract.js';
 import type { PromotionActivities } from './promotionContract.js';
 import type { RestoreActivities, RestoreHostActivities } from './restoreContract.js';
@@ -148,7 +149,7 @@ export interface ProcessSpec {
 }
 
 /** On `host/<host>`: what must run beside Redis. */
-export interface ProcessActivities extends FenceActivities, RestoreHostActivities {
+export interface ProcessActivities extends FenceActivities, RestoreHostActivities, DrillHostActivities {
   hostMemory(): Promise<HostMemory>;
   hostProcess(input: { database: string }): Promise<HostProcess | null>;
   /** @throws PortInUse, NoHeadroom, DiskFull */
@@ -192,5 +193,6 @@ export type ControlActivities = RequestActivities &
   SwitchoverActivities &
   PromotionActivities &
   RestoreActivities &
+  DrillActivities &
   BackupActivities &
   WatchActivities;

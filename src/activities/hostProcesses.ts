@@ -4,6 +4,7 @@ import type { BackupAccess } from '../backups/access.js';
 import { FleetError } from '../fleet/errors.js';
 import type { DataFile } from '../fleet/facts.js';
 import { checkHost } from '../host/checkHost.js';
+import { drill } from '../host/drill.js';
 import { fence } from '../host/fence.js';
 import {
   forgetPrevious,
@@ -127,6 +128,13 @@ export function hostActivities(dependencies: HostActivityDependencies): ProcessA
     },
 
     discardFetched: ({ into }) => fetching(into, () => fetched.discard(into)),
+
+    drillHere(input) {
+      const stop = signal();
+      return fetching('.drill', () =>
+        drill({ settings, processes, access: dependencies.backups }, input, stop),
+      );
+    },
 
     async leadFromFile({ leader, position }) {
       const { runId, totalForks } = await leadFromFile(settings, leader, position);

@@ -66,6 +66,7 @@ const SUMMARIES: Readonly<Record<WorkflowType, string>> = {
   promoteFollower: 'Promote the follower of',
   watchServer: 'Watch server',
   restoreDatabase: 'Restore',
+  drillBackups: 'Try out backups of',
   backupDatabase: 'Back up',
   backupSweep: 'Back up the followers on',
 };

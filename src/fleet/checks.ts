@@ -1,5 +1,7 @@
 /** `redis-fleet check`: the invariants that can be seen from outside now. Pure: observations in, findings out. */
 
+import { drillProblems } from './drills.js';
+import type { DrillRecord } from './drills.js';
 import type { DatabaseStatus, StatusInput, StatusView } from './statusView.js';
 import { statusView } from './statusView.js';
 import { watchProblems } from './statusWatch.js';
@@ -21,12 +23,14 @@ export interface GateReading {
 export interface CheckInput extends StatusInput {
   /** A sentence where nobody looked at the gates. */
   readonly gates: readonly GateReading[] | { readonly unknown: string };
+  /** What the last drill of each database found. */
+  readonly drills: readonly DrillRecord[];
 }
 
 export interface Finding {
   /** A `warning` does not make the fleet unwell: it cannot be told from here whether it was meant. */
   readonly severity: 'failure' | 'warning';
-  readonly check: 'record' | 'processes' | 'gates' | 'forks' | 'reports' | 'runbooks' | 'watches';
+  readonly check: 'record' | 'processes' | 'gates' | 'forks' | 'reports' | 'runbooks' | 'watches' | 'drills';
   /** null: about the fleet. */
   readonly subject: string | null;
   /** One sentence. */
@@ -43,6 +47,7 @@ export function checkFleet(input: CheckInput): Finding[] {
     ...gateFindings(input),
     ...runbookFindings(input, view),
     ...watchFindings(input),
+    ...drillFindings(input),
   ];
   return findings.toSorted((a, b) => rank(a) - rank(b));
 }
@@ -137,6 +142,15 @@ function watchFindings(input: CheckInput): Finding[] {
     severity: 'failure',
     check: 'watches',
     subject: null,
+    text,
+  }));
+}
+
+function drillFindings({ fleet, records, drills, now }: CheckInput): Finding[] {
+  return drillProblems(fleet, records, drills, now).map(({ database, text }): Finding => ({
+    severity: 'failure',
+    check: 'drills',
+    subject: database,
     text,
   }));
 }

@@ -13,6 +13,7 @@ export const WORKFLOW_TYPES = [
   'promoteFollower',
   'watchServer',
   'restoreDatabase',
+  'drillBackups',
   'backupDatabase',
   'backupSweep',
 ] as const;
@@ -36,6 +37,8 @@ export interface ConsulKeys {
   readonly maintenance: string;
   maintenanceOf(scope: 'fleet' | 'host' | 'database', name: string): string;
   backup(database: string): string;
+  /** What the last drill of a database found. */
+  drill(database: string): string;
 }
 
 export function consulKeys(fleet: string): ConsulKeys {
@@ -52,6 +55,7 @@ export function consulKeys(fleet: string): ConsulKeys {
     maintenance: `${prefix}maintenance/`,
     maintenanceOf: (scope, name) => `${prefix}maintenance/${scope}/${name}`,
     backup: (database) => `${prefix}backups/${database}`,
+    drill: (database) => `${prefix}drills/${database}`,
   };
 }
 

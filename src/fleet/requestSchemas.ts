@@ -105,6 +105,7 @@ export const requestSchemas = {
     .superRefine(exactlyOneOf('database', 'databases', 'host', 'zone'))
     .readonly(),
   watchServer: z.strictObject({ server: name }).readonly(),
+  drillBackups: z.strictObject({ database: name.exactOptional(), host: name.exactOptional() }).readonly(),
   restoreDatabase: z
     .strictObject({
       database: name,
@@ -145,6 +146,7 @@ const EXAMPLES: Readonly<Record<WorkflowType, string>> = {
   promoteFollower: '{"database":"sessions-03"}',
   watchServer: '{"server":"redis-01"}',
   restoreDatabase: '{"database":"sessions-03"}',
+  drillBackups: '{}',
   backupDatabase: '{"database":"sessions-03"}',
   backupSweep: '{"host":"redis-01-b"}',
 };

@@ -100,6 +100,14 @@ export interface BackupSweepRequest {
   readonly approved?: Approvals;
 }
 
+/** `{}`: all that are due. */
+export interface DrillBackupsRequest {
+  /** Only this one, due or not. */
+  readonly database?: string;
+  /** Where; default: the host with the most room. */
+  readonly host?: string;
+}
+
 export interface RequestByType {
   readonly provisionServer: ProvisionServerRequest;
   readonly bringUpFollower: BringUpFollowerRequest;
@@ -107,6 +115,7 @@ export interface RequestByType {
   readonly promoteFollower: PromoteFollowerRequest;
   readonly watchServer: WatchServerRequest;
   readonly restoreDatabase: RestoreDatabaseRequest;
+  readonly drillBackups: DrillBackupsRequest;
   readonly backupDatabase: BackupDatabaseRequest;
   readonly backupSweep: BackupSweepRequest;
 }

@@ -128,7 +128,11 @@ async function describe(store: BackupStore, { manifest, id }: BackupInStore): Pr
   }
 }
 
-async function keysOfProof(store: BackupStore, { fleet, database, id }: BackupRef): Promise<number | null> {
+/** As its last check counted them; null: nobody did. */
+export async function keysOfProof(
+  store: BackupStore,
+  { fleet, database, id }: BackupRef,
+): Promise<number | null> {
   try {
     const proof: unknown = JSON.parse(await getText(store, proofKey(fleet, database, id, 'sound')));
     const keys: unknown = typeof proof === 'object' && proof !== null ? Reflect.get(proof, 'keys') : null;

@@ -26,6 +26,7 @@ try {
     database: copied,
     into: { database: `${copied}-restored` },
   });
+  await recordRun(fleet, 'drillBackups', 'passed', { database: copied });
   await loseOne(fleet, copied, await fleet.follower(copied));
   await recordRun(fleet, 'bringUpFollower', 'store', { database: copied });
 } finally {

@@ -26,6 +26,7 @@ import { fleetStore } from '../records/fleet.js';
 import { permitStore } from '../records/permits.js';
 import { redisProcesses } from '../host/processes.js';
 import { hostDuties } from '../host/duties.js';
+import { scratch } from '../host/scratch.js';
 import { redisServerProgram, type HostSettings } from '../host/settings.js';
 import { HEARTBEAT_THROTTLE, activityInterceptors } from './activityInterceptors.js';
 import { handBackInterrupted } from './interrupted.js';
@@ -77,6 +78,8 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   const processes = redisProcesses(settings);
   const duties = hostDuties({ fleet, settings, processes, consul, log, leases });
   const access = backupAccess(env);
+  // What a drill left whose agent was killed, and that nobody may try again.
+  await scratch(settings).remove();
   const beside = hostActivities({
     settings,
     processes,

@@ -7,6 +7,7 @@ import type { DataConverter } from '@temporalio/common';
 import { Worker } from '@temporalio/worker';
 import type { ActivityInterceptorsFactory, NativeConnection, WorkflowBundleOption } from '@temporalio/worker';
 import { askTemporal } from '../activities/owner.js';
+import { drillActivities } from '../activities/drills.js';
 import { recordActivities } from '../activities/records.js';
 import { promotionActivities } from '../activities/promotion.js';
 import { backupActivities } from '../activities/backups.js';
@@ -30,9 +31,11 @@ import { FleetError, messageOf } from '../fleet/errors.js';
 import { CONTROL_QUEUE } from '../fleet/names.js';
 import { backupRecordStore } from '../records/backups.js';
 import { recordStore } from '../records/databases.js';
+import { drillStore } from '../records/drills.js';
 import { fleetStore } from '../records/fleet.js';
 import { leaseStore } from '../records/leases.js';
 import { permitStore } from '../records/permits.js';
+import { reportStore } from '../records/reports.js';
 import { HEARTBEAT_THROTTLE, activityInterceptors } from './activityInterceptors.js';
 import { installRuntime } from './runtime.js';
 
@@ -89,6 +92,11 @@ export async function runControlWorker(options: ControlWorkerOptions): Promise<v
         ...recordActivities(known),
         ...redisActivities({ credentials }),
         ...switchoverActivities({ ...known, credentials }),
+        ...drillActivities({
+          ...known,
+          reports: reportStore(consul, fleetName),
+          drills: drillStore(consul, fleetName),
+        }),
         ...restoreActivities({ ...known, credentials }),
         ...backupActivities(known),
         ...promotionActivities({ ...known, consul, credentials }),

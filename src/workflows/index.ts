@@ -7,3 +7,4 @@ export { provisionServer } from './provisionServer.js';
 export { switchover } from './switchover.js';
 export { watchServer } from './watchServer.js';
 export { restoreDatabase } from './restoreDatabase.js';
+export { drillBackups } from './drillBackups.js';

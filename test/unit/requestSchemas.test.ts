@@ -5,6 +5,7 @@ import { FleetError } from '../../src/fleet/errors.js';
 import { WORKFLOW_TYPES } from '../../src/fleet/names.js';
 import type {
   BringUpFollowerRequest,
+  DrillBackupsRequest,
   PromoteFollowerRequest,
   ProvisionServerRequest,
   RestoreDatabaseRequest,
@@ -32,6 +33,7 @@ describe('a request', () => {
     expectTypeOf<z.output<Schemas['switchover']>>().branded.toEqualTypeOf<SwitchoverRequest>();
     expectTypeOf<z.output<Schemas['promoteFollower']>>().branded.toEqualTypeOf<PromoteFollowerRequest>();
     expectTypeOf<z.output<Schemas['watchServer']>>().branded.toEqualTypeOf<WatchServerRequest>();
+    expectTypeOf<z.output<Schemas['drillBackups']>>().branded.toEqualTypeOf<DrillBackupsRequest>();
     expectTypeOf<z.output<Schemas['restoreDatabase']>>().branded.toEqualTypeOf<RestoreDatabaseRequest>();
     expect(WORKFLOW_TYPES).toContain('provisionServer');
   });

@@ -220,7 +220,7 @@ describe('the status', () => {
 });
 
 describe('the check', () => {
-  const shut: CheckInput = { ...well, gates: [] };
+  const shut: CheckInput = { ...well, gates: [], drills: [] };
   const first = records[0];
 
   function findings(changes: Partial<CheckInput> = {}): string[] {
@@ -288,7 +288,7 @@ describe('watches and maintenance', () => {
       'Nobody watches the leaders of server redis-01, so none is promoted automatically; start the watch: redis-fleet apply',
     ]);
     expect(view({ watches: only }).servers.map(({ watched }) => watched)).toEqual([false, true]);
-    const checked = checkFleet({ ...well, gates: [], watches: only });
+    const checked = checkFleet({ ...well, gates: [], drills: [], watches: only });
     expect(checked).toMatchObject([{ severity: 'failure', check: 'watches' }]);
   });
 

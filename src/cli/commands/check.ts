@@ -14,16 +14,18 @@ export interface CheckOptions {
 
 export async function checkCommand(context: CliContext, options: CheckOptions): Promise<ExitCode> {
   const file = await fleetOfFile(context, undefined, options.file);
-  const { input } = await withConsul(context, async (consul) => {
+  const { input, drills } = await withConsul(context, async (consul) => {
     requireApplied(await readKnownFleet(consul, file.name), file.name);
-    return await readStatus(context, consul, file);
+    const { drillStore } = await import('../../records/drills.js');
+    const status = await readStatus(context, consul, file);
+    return { ...status, drills: await drillStore(consul, file.name).list() };
   });
   const { probeGates } = await import('../gateProbe.js');
   const gates = await probeGates(
     context.env,
     input.records.filter(({ epoch }) => epoch > 0),
   );
-  const findings = checkFleet({ ...input, gates });
+  const findings = checkFleet({ ...input, gates, drills });
   const failures = findings.filter(({ severity }) => severity === 'failure');
   if (options.json) {
     printJson(context, { fleet: input.fleet.name, well: failures.length === 0, findings });
