@@ -6,8 +6,8 @@ import { BRING_UP_WAYS } from '../fleet/requests.js';
 import { CALLED_WRONGLY, WELL } from './context.js';
 import type { CliContext, ExitCode } from './context.js';
 import { reportFailure } from './failures.js';
-import { registerBackups } from './programBackups.js';
 import { registerFailover } from './programFailover.js';
+import { registerRestoring } from './programRestore.js';
 import { registerRunbook } from './programRunbook.js';
 
 /** Where each system is found: the same for every command. */
@@ -67,8 +67,8 @@ async function createProgram(context: CliContext, setExitCode: SetExitCode): Pro
     .addHelpText('after', ENVIRONMENT);
   registerFleet(program, context, setExitCode);
   registerFailover(program, context, setExitCode);
-  registerBackups(program, context, setExitCode);
   registerRunbook(program, context, setExitCode);
+  registerRestoring(program, context, setExitCode);
   await registerDaemons(program);
   return program;
 }

@@ -1,4 +1,4 @@
-/** Commands about backups: names, options and help. */
+/** Commands that use backups: names, options and help. */
 
 import { InvalidArgumentError, type Command } from 'commander';
 import type { DrillOptions } from './commands/drill.js';
@@ -10,9 +10,12 @@ const FILE = ['-f, --file <file>', 'the fleet file (default: REDIS_FLEET_FILE, e
 const JSON_OUTPUT = ['--json', 'print one JSON document instead of text'] as const;
 const DETACH = ['--detach', 'start it, and do not wait for its end'] as const;
 
-export function registerBackups(program: Command, context: CliContext, setExitCode: SetExitCode): void {
+/** After those that take backups, whose group the drill belongs to. */
+export function registerRestoring(program: Command, context: CliContext, setExitCode: SetExitCode): void {
   registerRestore(program, context, setExitCode);
-  const backups = program.command('backups').description('What there is of backups, and what they are worth');
+  const backups =
+    program.commands.find((command) => command.name() === 'backups') ??
+    program.command('backups').description('What there is of backups, and what they are worth');
   registerDrill(backups, context, setExitCode);
 }
 
