@@ -32,6 +32,8 @@ const LEFTOVER_AFTER_MS = 6 * 3_600_000;
 
 export interface Job {
   readonly database: string;
+  /** ISO 8601: what is not older will do. */
+  readonly since: string;
   readonly files: ProcessFiles;
   readonly settings: BackupSettings;
   readonly keyring: Keyring;

@@ -7,7 +7,7 @@ import { Context } from '@temporalio/activity';
 import type { Redis } from '../connections/redis.js';
 import { withRedis } from '../connections/redis.js';
 import { backupId } from '../fleet/backup.js';
-import { hasJustSaved, isSavedSince, unfitToSave, whereabouts } from '../fleet/backupSweep.js';
+import { isSavedSince, unfitToSave, whereabouts } from '../fleet/backupSweep.js';
 import type { Whereabouts } from '../fleet/backupSweep.js';
 import { FleetError } from '../fleet/errors.js';
 import type { DataFile } from '../fleet/facts.js';
@@ -41,6 +41,8 @@ export interface WantedSave {
   readonly files: ProcessFiles;
   /** ISO 8601: when this backup began. */
   readonly started: string;
+  /** ISO 8601: a save that somebody else asked for since then will do. */
+  readonly since: string;
   /** What an attempt before this one asked for. */
   readonly before: BackupSave | null;
   /** Kept before the deed, and after it. */
@@ -185,7 +187,8 @@ export function followerSaves(dependencies: FollowerSaveDependencies) {
     if (before !== null && isSavedSince(Date.parse(before.taken), header, facts)) return keep(wanted, before);
     const running =
       first.save.saving && isSavedSince(seenAt - (first.save.seconds + 1) * 1_000, header, facts);
-    if ((!running && !hasJustSaved(Date.now(), header, facts)) || header.createdAt === null) return null;
+    const fresh = running || isSavedSince(Date.parse(wanted.since), header, facts);
+    if (!fresh || header.createdAt === null) return null;
     const epoch = (await records.read(database))?.record.epoch ?? 0;
     const taken = new Date(header.createdAt).toISOString();
     return keep(wanted, { id: backupId(taken, epoch), epoch, started: wanted.started, taken, saved: null });

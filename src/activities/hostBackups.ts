@@ -60,6 +60,7 @@ export function hostBackupActivities(dependencies: HostBackupDependencies): Back
         database,
         files,
         started: state.save?.started ?? new Date().toISOString(),
+        since: job.since,
         before: state.save,
         remember: (save) => writeBackupState(files, { ...state, save }),
         onProgress: (done, total) => tell('saving', done, total),
@@ -129,7 +130,7 @@ export function hostBackupActivities(dependencies: HostBackupDependencies): Back
       requireReadable(host, wanted, keyring);
       const tell = teller(database);
       return await access.withStore(wanted.store, (store) =>
-        whole({ database, files, settings: wanted, keyring, store, tell, signal }, state),
+        whole({ database, since, files, settings: wanted, keyring, store, tell, signal }, state),
       );
     } catch (error) {
       throw signal.aborted ? error : await failed(files, error);

@@ -6,6 +6,7 @@ import { BRING_UP_WAYS } from '../fleet/requests.js';
 import { CALLED_WRONGLY, WELL } from './context.js';
 import type { CliContext, ExitCode } from './context.js';
 import { reportFailure } from './failures.js';
+import { registerBackups } from './programBackups.js';
 import { registerFailover } from './programFailover.js';
 import { registerRestoring } from './programRestore.js';
 import { registerRunbook } from './programRunbook.js';
@@ -67,6 +68,7 @@ async function createProgram(context: CliContext, setExitCode: SetExitCode): Pro
     .addHelpText('after', ENVIRONMENT);
   registerFleet(program, context, setExitCode);
   registerFailover(program, context, setExitCode);
+  registerBackups(program, context, setExitCode);
   registerRunbook(program, context, setExitCode);
   registerRestoring(program, context, setExitCode);
   await registerDaemons(program);

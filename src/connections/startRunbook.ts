@@ -45,7 +45,7 @@ export async function startRunbook<T extends WorkflowType>(
       workflowId: id,
       args: [argument],
       ...(WRITES_WAIT_FOR.has(type) ? { workflowTaskTimeout: '2 seconds' } : {}),
-      typedSearchAttributes: attributes(subject),
+      typedSearchAttributes: subjectAttributes(subject),
       // What Temporal's lists and pages show beside the id.
       staticSummary: `${SUMMARIES[type]} ${name}`,
     });
@@ -76,7 +76,13 @@ async function running(client: Client, id: string): Promise<StartedRunbook> {
   return { workflowId: id, runId, wasRunning: true };
 }
 
-function attributes({ fleet, servers, databases, hosts }: RunbookSubject): SearchAttributePair[] {
+/** What a runbook is findable by from its first moment. */
+export function subjectAttributes({
+  fleet,
+  servers,
+  databases,
+  hosts,
+}: RunbookSubject): SearchAttributePair[] {
   const { RedisFleet, RedisServer, RedisDatabase, RedisHost, RunbookStatus } = SEARCH_ATTRIBUTES;
   const lists = [
     { key: defineSearchAttributeKey('RedisServer', RedisServer), value: [...(servers ?? [])] },

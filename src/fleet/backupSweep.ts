@@ -1,7 +1,6 @@
 /** What a sweep of a host takes, in which order, and when a follower may be made to fork for it. Pure. */
 
-import type { RdbHeader } from './facts.js';
-import type { ProcessFacts } from './facts.js';
+import type { ProcessFacts, RdbHeader } from './facts.js';
 import { sameEndpoint, showEndpoint } from './record.js';
 import type { DatabaseRecord, Endpoint } from './record.js';
 
@@ -95,9 +94,6 @@ export function unfitToSave(
   return null;
 }
 
-/** A save that somebody else asked for, and that ended so short a time ago, is as good as a new one. */
-const JUST_FINISHED_MS = 10_000;
-
 /**
  * Whether the file that lies there was saved by this very process, not before `notBefore`, and can be taken instead of
  * forking once more. Times are milliseconds since 1970; the file says its own by the second.
@@ -114,10 +110,4 @@ export function isSavedSince(
     header.position.id === position.id &&
     header.position.offset <= position.offset
   );
-}
-
-/** For a file that this program did not ask for. */
-export function hasJustSaved(now: number, header: RdbHeader, facts: Pick<ProcessFacts, 'position'>): boolean {
-  // A whole second later than the window begins: the file's own time is rounded down.
-  return isSavedSince(now - JUST_FINISHED_MS + 1_000, header, facts);
 }

@@ -5,6 +5,7 @@ import type { DrillRecord } from './drills.js';
 import type { DatabaseStatus, StatusInput, StatusView } from './statusView.js';
 import { statusView } from './statusView.js';
 import { watchProblems } from './statusWatch.js';
+import { freshnessOf, overdueText } from './freshness.js';
 import { isFresh } from './reportAge.js';
 import type { Endpoint } from './record.js';
 import { showEndpoint } from './record.js';
@@ -30,7 +31,8 @@ export interface CheckInput extends StatusInput {
 export interface Finding {
   /** A `warning` does not make the fleet unwell: it cannot be told from here whether it was meant. */
   readonly severity: 'failure' | 'warning';
-  readonly check: 'record' | 'processes' | 'gates' | 'forks' | 'reports' | 'runbooks' | 'watches' | 'drills';
+  readonly check:
+    'record' | 'processes' | 'gates' | 'forks' | 'reports' | 'runbooks' | 'watches' | 'backups' | 'drills';
   /** null: about the fleet. */
   readonly subject: string | null;
   /** One sentence. */
@@ -48,6 +50,7 @@ export function checkFleet(input: CheckInput): Finding[] {
     ...runbookFindings(input, view),
     ...watchFindings(input),
     ...drillFindings(input),
+    ...backupFindings(input, view),
   ];
   return findings.toSorted((a, b) => rank(a) - rank(b));
 }
@@ -153,6 +156,28 @@ function drillFindings({ fleet, records, drills, now }: CheckInput): Finding[] {
     subject: database,
     text,
   }));
+}
+
+/** Where the file pauses backups, nobody is alarmed, and everybody is told. */
+function backupFindings({ fleet, backups, now }: CheckInput, view: StatusView): Finding[] {
+  const settings = fleet.backups;
+  const overdue = view.databases
+    .filter(({ epoch }) => (epoch ?? 0) > 0)
+    .map(({ database }) => {
+      const at = backups.find((backup) => backup.database === database)?.at ?? null;
+      return freshnessOf(database, at, settings, now);
+    })
+    .filter((fresh) => fresh.overdue);
+  if (!settings.paused) {
+    return overdue.map((fresh): Finding => {
+      const text = overdueText(fresh, settings);
+      return { severity: 'failure', check: 'backups', subject: fresh.database, text };
+    });
+  }
+  const text =
+    `Backups are paused (backups.paused in the fleet file), and ${String(overdue.length)} of ` +
+    `${String(view.databases.length)} databases have none that is younger than their deadline.`;
+  return [{ severity: 'warning', check: 'backups', subject: null, text }];
 }
 
 function rank({ severity }: Finding): number {

@@ -24,6 +24,11 @@ export function workflowId(type: WorkflowType, subject: string): string {
   return `${type}/${subject}`;
 }
 
+/** Temporal adds the time to the id of each workflow that a schedule starts. */
+export function scheduleId(type: WorkflowType, subject: string): string {
+  return workflowId(type, subject);
+}
+
 export interface ConsulKeys {
   readonly prefix: string;
   readonly fleet: string;

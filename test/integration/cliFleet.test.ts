@@ -31,6 +31,12 @@ beforeAll(async () => {
   fleet = await startDev({ file, data, apply: true, ephemeral: true });
   stop = () => fleet.stop();
   await untilWell();
+  // The first backups begin with the first apply.
+  await waitFor(async () => (await redisFleet('check')).code === 0, {
+    deadlineMs: 20_000,
+    everyMs: 200,
+    what: 'the first backups',
+  });
 });
 afterAll(async () => {
   await stop();
@@ -77,6 +83,7 @@ servers:
 databases:
   - { name: sessions-00, server: redis-01, port: 6300, maxmemory: 64MiB }
   - { name: sessions-01, server: redis-01, port: 6301, maxmemory: 64MiB }
+backups: { every: 7d }
 `;
 }
 
@@ -89,7 +96,7 @@ describe('a fleet that stands', () => {
       epoch: 1,
       leader: { state: 'running', role: 'leader', totalForks: 0 },
       follower: { state: 'running', role: 'follower' },
-      backup: null,
+      backup: { age: expect.any(Number) as number },
     });
     expect(view.databases[0]?.lag).toBeGreaterThanOrEqual(0);
     expect(view.servers[0]?.hosts.map(({ report }) => report)).toEqual(['fresh', 'fresh']);

@@ -1,6 +1,6 @@
 /**
- * `redis-fleet apply`: stores the fleet in Consul, has every server watched, and provisions the servers whose databases
- * have no leader yet.
+ * `redis-fleet apply`: stores the fleet in Consul, has every server watched, provisions the servers whose databases have
+ * no leader yet, and has every host's followers backed up on schedule.
  */
 
 import type { Fleet } from '../../fleet/fleet.js';
@@ -14,6 +14,7 @@ import { fleetOfFile, readKnownFleet } from '../fleetInput.js';
 import { outcomeJson, runAndFollow } from '../runAndFollow.js';
 import type { RunOutcome } from '../runAndFollow.js';
 import { awaitWatched, startWatches } from '../startWatches.js';
+import { applySchedules, scheduleLines, schedulesJson } from '../scheduleChanges.js';
 import { isRefused, planJson, planOf } from './plan.js';
 import type { PlanOptions } from './plan.js';
 
@@ -47,17 +48,27 @@ export async function applyCommand(
     return planned;
   });
   if (isRefused(plan)) {
-    if (json) printJson(context, { plan: planJson(plan), stored: false, runbooks: [], watches: [] });
+    if (json)
+      printJson(context, { plan: planJson(plan), stored: false, runbooks: [], watches: [], schedules: [] });
     else context.err('Nothing was done: resolve what is marked ! first.\n');
     return NOT_WELL;
   }
   const started = await startWatches(context, desired);
   const outcomes = await provision(context, desired, plan, { detach, quiet: json });
+  // Last: the first sweep begins at once, and there shall be followers then.
+  const schedules = await applySchedules(context, desired);
   const watches = detach ? started : await awaitWatched(context, desired, started);
   if (json) {
     const runbooks = outcomes.map(outcomeJson);
-    printJson(context, { plan: planJson(plan), stored: plan.stores, runbooks, watches });
+    printJson(context, {
+      plan: planJson(plan),
+      stored: plan.stores,
+      runbooks,
+      watches,
+      schedules: schedulesJson(schedules),
+    });
   } else {
+    for (const line of scheduleLines(schedules)) printLine(context, line);
     for (const { server, workflowId, wasRunning, watched } of watches) {
       if (!wasRunning) printLine(context, `${workflowId} is started: it watches the leaders of ${server}.`);
       if (watched === false) {

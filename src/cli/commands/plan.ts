@@ -10,6 +10,7 @@ import type { CliContext, ExitCode } from '../context.js';
 import { withConsul } from '../connect.js';
 import { fleetOfFile, readKnownFleet } from '../fleetInput.js';
 import type { KnownFleet } from '../fleetInput.js';
+import { plannedSchedules, scheduleLines, schedulesJson } from '../scheduleChanges.js';
 
 export interface PlanOptions {
   readonly file?: string;
@@ -24,8 +25,13 @@ export async function planCommand(
   const desired = await fleetOfFile(context, file, options.file);
   const known = await withConsul(context, (consul) => readKnownFleet(consul, desired.name));
   const plan = planOf(desired, known);
-  if (options.json) printJson(context, planJson(plan));
-  else printLine(context, planText(plan));
+  const schedules = await plannedSchedules(context, desired);
+  if (options.json) printJson(context, { ...planJson(plan), schedules: schedulesJson(schedules) });
+  else {
+    printLine(context, planText(plan));
+    const lines = scheduleLines(schedules);
+    if (lines.length > 0) printLine(context, ['', ...lines].join('\n'));
+  }
   return isRefused(plan) ? NOT_WELL : WELL;
 }
 
@@ -45,8 +51,8 @@ export function isRefused(plan: Plan): boolean {
   return plan.changes.some((change) => effectOf(change) === 'refuse');
 }
 
-/** `{"fleet","stores","summary","changes":[{"effect","kind",…}],"warnings":[…]}` */
-export function planJson(plan: Plan): unknown {
+/** `{"fleet","stores","summary","changes":[{"effect","kind",…}],"warnings":[…]}`; `plan` adds `schedules`. */
+export function planJson(plan: Plan): Record<string, unknown> {
   return {
     fleet: plan.fleet,
     stores: plan.stores,
