@@ -21,7 +21,7 @@ import type { Sweep } from '../../src/workflows/backupSweep.js';
 const KILLS = 30;
 const DATABASES = 6;
 /** Of an agent, of which it needs one to start: it is killed while it starts as well. */
-const LONGEST_LIFE_MS = 4_000;
+const LONGEST_LIFE_MS = 5_000;
 
 let fleet: TestFleet;
 
