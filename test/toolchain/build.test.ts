@@ -136,7 +136,7 @@ describe('scripts/test ends with a count', () => {
   });
   const count = (report: unknown, runnerStatus: number) => {
     if (report !== null) write('results.json', report);
-    const { status, stdout } = run('node', ['scripts/test-count.mjs', 'results.json', String(runnerStatus)]);
+    const { status, stdout } = run('node', ['scripts/test-count.mjs', String(runnerStatus), 'results.json']);
     const lines = stdout.trimEnd().split('\n');
     return { status, last: lines.at(-1), before: lines.slice(0, -1).join('\n') };
   };
@@ -144,6 +144,19 @@ describe('scripts/test ends with a count', () => {
   it('of all files', () => {
     const report = { testResults: [file('a', ['passed', 'passed']), file('b', ['passed'])] };
     expect(count(report, 0)).toEqual({ status: 0, last: '3 passed, 0 failed', before: '' });
+  });
+
+  it('of all groups', () => {
+    write('one.json', { testResults: [file('a', ['passed'])] });
+    write('none.json', { testResults: [] });
+    write('two.json', {
+      testResults: [{ ...file('b', ['failed'], 'failed'), startTime: 0, endTime: 90_000 }],
+    });
+    const reports = ['one.json', 'none.json', 'two.json'];
+    const { status, stdout } = run('node', ['scripts/test-count.mjs', '1', ...reports]);
+    const [slow = '', last] = stdout.trimEnd().split('\n').slice(-2);
+    expect({ status, last }).toEqual({ status: 1, last: '1 passed, 1 failed' });
+    expect(slow).toMatch(/^slow: 90 s .*somewhere\/b$/);
   });
 
   it('that names the skipped', () => {
