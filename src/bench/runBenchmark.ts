@@ -19,6 +19,8 @@ export interface BenchmarkRun {
   readonly repetitions: number;
   /** Of those that the benchmark has, in its order. */
   readonly cases: readonly string[];
+  /** What `numbers` of the defaults ask for. */
+  readonly numbers: Readonly<Record<string, number>>;
   /** A line for whoever waits. */
   readonly tell: (line: string) => void;
   readonly signal: AbortSignal;
@@ -28,6 +30,8 @@ export interface BenchmarkDefaults {
   readonly repetitions: number;
   /** What can be measured by itself with `--only`. */
   readonly cases?: readonly string[];
+  /** Options that take a whole number, for small runs: `databases` is `--databases <n>`. */
+  readonly numbers?: Readonly<Record<string, { readonly help: string; readonly value: number }>>;
   /** Draws a report as an SVG picture, for `--chart`. */
   readonly chart?: { readonly file: string; readonly draw: (report: Report) => string };
 }
@@ -49,7 +53,10 @@ export async function runBenchmark(
     .exitOverride((error) => {
       process.exit(error.exitCode === 0 ? 0 : 2);
     });
-  const { cases = [], chart } = defaults;
+  const { cases = [], chart, numbers = {} } = defaults;
+  for (const [option, { help, value }] of Object.entries(numbers)) {
+    program.option(`--${option} <n>`, help, positive, value);
+  }
   if (cases.length > 0) {
     program.addOption(
       new Option('--only <case...>', 'measure only these, and store nothing unless told where').choices(
@@ -76,6 +83,9 @@ export async function runBenchmark(
     measure({
       repetitions: options.repetitions,
       cases: cases.filter((one) => options.only?.includes(one) ?? true),
+      numbers: Object.fromEntries(
+        Object.keys(numbers).map((option) => [option, Number(program.getOptionValue(option))]),
+      ),
       tell,
       signal: interruption.signal,
     }),
