@@ -1,7 +1,6 @@
 /** Which backup is restored, and bringing it to the hosts: damaged ones are named and passed over. */
 
 import type { BackupsOf, Fetched } from '../activities/restoreContract.js';
-import { readBackupId } from '../fleet/backup.js';
 import type { Endpoint } from '../fleet/record.js';
 import type { RestoreDatabaseRequest } from '../fleet/requests.js';
 import type { FetchedBackup } from '../fleet/restore.js';
@@ -101,7 +100,7 @@ async function fetchForFollower(
 }
 
 function fetchOn(host: string, of: BackupsOf, id: string, into: string): Promise<Fetched> {
-  return onHost(host, `fetch ${shortId(id)} to ${host}`, FOR_DATA).fetchBackup({ ...of, id, into });
+  return onHost(host, `fetch a backup to ${host}`, FOR_DATA).fetchBackup({ ...of, id, into });
 }
 
 /** Hosts that are gone keep what they have: the next restore there writes over it. */
@@ -117,8 +116,4 @@ export async function discardFetched(
       if (failureKind(error) !== 'nobody serves') throw error;
     }
   }
-}
-
-function shortId(id: string): string {
-  return readBackupId(id)?.takenAt ?? id;
 }

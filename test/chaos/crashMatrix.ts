@@ -45,7 +45,9 @@ export async function recordCases(
   await settled(runs.map((run) => run.end(ENDS_WITHIN_MS)));
   const cases: Case[] = [];
   for (const run of runs) {
-    const points = await run.crashPoints();
+    const { killedAfter } = run.procedure;
+    const all = await run.crashPoints();
+    const points = all.filter(({ activityType }) => killedAfter?.has(activityType) ?? true);
     const expected = await run.outcome();
     if (points.length === 0) throw new Error(`${run.procedure.name} has no activity after which to kill.`);
     const taken = points.findIndex(({ activityType }) => activityType === 'acquireForkPermit');

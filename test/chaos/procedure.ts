@@ -25,6 +25,10 @@ export interface Procedure {
   readonly writes: 'meanwhile' | 'afterwards';
   /** An update that is sent when the runbook waits; then only what follows it is of interest. */
   readonly update?: 'abort';
+  /** Activities after which to kill; default: all. What only looks is killed in other procedures often enough. */
+  readonly killedAfter?: ReadonlySet<string>;
+  /** As which the runbook waits for that update. Default `waiting`. */
+  readonly steersAt?: 'waiting' | 'stuck';
   /** What races in it differs from run to run: its activities are known by their types, and these are left out. */
   readonly races?: readonly string[];
   /** The part of the host that forks in it, with that host's permit. */
@@ -82,9 +86,9 @@ export class Run {
 
   /** Sends the procedure's update, if it has one, as soon as the runbook waits for it. */
   async steer(): Promise<void> {
-    const { update } = this.procedure;
+    const { update, steersAt = 'waiting' } = this.procedure;
     if (update === undefined) return;
-    await waitFor(async () => (await this.#state()).status === 'waiting', {
+    await waitFor(async () => (await this.#state()).status === steersAt, {
       deadlineMs: 60_000,
       what: `${this.workflowId} to wait`,
     });
