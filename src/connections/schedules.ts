@@ -74,7 +74,11 @@ async function make(client: Client, fleet: string, change: ScheduleChange): Prom
         scheduleId: change.id,
         memo: { [FLEET_MEMO]: fleet },
         // The first hour without a backup would be the longest.
-        state: { paused, ...(paused ? { note: PAUSED_BY_FILE } : {}), triggerImmediately: !paused },
+        state: {
+          paused,
+          ...(paused ? { note: PAUSED_BY_FILE } : {}),
+          triggerImmediately: !paused && schedule.atOnce,
+        },
       });
       return;
     }

@@ -111,6 +111,15 @@ export function drillProblems(
     });
 }
 
+/** One sentence for people. */
+export function drillText(database: string, drill: DrillRecord | null): string {
+  if (drill === null) return `No backup of ${database} was tried out by a drill yet.`;
+  const { at, backup, host, keys, sampled, seconds, why } = drill;
+  return why === null
+    ? `Last drill: ${at}, of backup ${backup} on ${host}: restored in ${seconds} s, ${keys ?? 0} keys, ${sampled} of them read in full.`
+    : `Last drill: ${at}, of backup ${backup} on ${host}: it FAILED: ${why}`;
+}
+
 function inHours(ms: number): string {
   return showDuration(Math.round(ms / 3_600_000) * 3_600_000);
 }

@@ -1,5 +1,6 @@
 /** What a fleet has done on schedule, and what has to change for it. Pure; durations are milliseconds. */
 
+import { DRILLS_PER_PERIOD } from './drills.js';
 import { scheduleId } from './names.js';
 import type { WorkflowType } from './names.js';
 import type { Fleet } from './fleet.js';
@@ -21,10 +22,12 @@ export interface FleetSchedule {
   /** A start that was missed for longer is not made up for: the next one does as well. */
   readonly catchUp: number;
   readonly paused: boolean;
+  /** The first start is when it is made. */
+  readonly atOnce: boolean;
 }
 
 /** A schedule as Temporal has it. */
-export interface KnownSchedule extends Omit<FleetSchedule, 'hosts' | 'type'> {
+export interface KnownSchedule extends Omit<FleetSchedule, 'hosts' | 'type' | 'atOnce'> {
   /** Of the workflow that it starts. */
   readonly type: string;
   /** Why it is paused, as whoever did it said. */
@@ -45,11 +48,15 @@ export type ScheduleChange = {
   | { readonly kind: 'left paused' }
 );
 
-/**
- * Every schedule of a fleet. A server's hosts swap roles, so each has one: its sweep finds what follows there now, and
- * where nothing does it ends at once.
- */
 export function schedulesOf(fleet: Fleet): readonly FleetSchedule[] {
+  return [...sweepsOf(fleet), drillsOf(fleet)];
+}
+
+/**
+ * A server's hosts swap roles, so each has one: its sweep finds what follows there now, and where nothing does it ends
+ * at once.
+ */
+function sweepsOf(fleet: Fleet): readonly FleetSchedule[] {
   const { every, paused } = fleet.backups;
   return hostsOf(fleet).map(({ name: host }) => ({
     id: scheduleId('backupSweep', host),
@@ -58,10 +65,32 @@ export function schedulesOf(fleet: Fleet): readonly FleetSchedule[] {
     hosts: [host],
     every,
     offset: spread(host, every),
-    jitter: Math.min(LONGEST_JITTER, Math.floor(every / 20_000) * 1_000),
+    jitter: jitterOf(every),
     catchUp: every,
     paused,
+    atOnce: true,
   }));
+}
+
+/** One for the fleet: whoever is due is drilled, wherever there is room. When it is made there is nothing to try out. */
+function drillsOf({ name, backups: { drillWithin, paused } }: Fleet): FleetSchedule {
+  const every = Math.ceil(drillWithin / DRILLS_PER_PERIOD / 1_000) * 1_000;
+  return {
+    id: scheduleId('drillBackups', name),
+    type: 'drillBackups',
+    request: {},
+    hosts: [],
+    every,
+    offset: spread(name, every),
+    jitter: jitterOf(every),
+    catchUp: every,
+    paused,
+    atOnce: false,
+  };
+}
+
+function jitterOf(every: number): number {
+  return Math.min(LONGEST_JITTER, Math.floor(every / 20_000) * 1_000);
 }
 
 const LONGEST_JITTER = 300_000;
@@ -81,7 +110,11 @@ export function planSchedules(
     ),
     ...known
       .filter(({ id }) => wanted.every((schedule) => schedule.id !== id))
-      .map(({ id }): ScheduleChange => ({ kind: 'remove', id, text: 'is removed: its host left the file' })),
+      .map(({ id }): ScheduleChange => ({
+        kind: 'remove',
+        id,
+        text: 'is removed: what it was for left the file',
+      })),
   ];
 }
 
@@ -89,7 +122,9 @@ function changeOf(schedule: FleetSchedule, known: KnownSchedule | undefined): Sc
   const { id, every, paused } = schedule;
   const pace = `every ${showDuration(every)}`;
   if (known === undefined) {
-    const text = paused ? `is new, and paused: backups.paused is true` : `is new: ${pace}, and now`;
+    const text = paused
+      ? `is new, and paused: backups.paused is true`
+      : `is new: ${pace}${schedule.atOnce ? ', and now' : ''}`;
     return { kind: 'create', id, schedule, paused, text };
   }
   const isTheirs = known.paused && known.note !== PAUSED_BY_FILE;

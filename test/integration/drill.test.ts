@@ -74,6 +74,8 @@ describe('a drill', () => {
     expect(record?.lastPassed).toBe(record?.at);
     const { forks, notComparable } = forksBetween(before, await leaderForks(fleet));
     expect({ forks, notComparable }).toEqual({ forks: 0, notComparable: [] });
+    const shown = await cli(fleet.dev.env, ['backups', 'show', first]);
+    expect(shown.out).toContain(`Last drill: ${record?.at ?? ''}, of backup ${backup.id} on `);
     expectNothingLeft();
     // Nothing is due so soon but for the one without a backup.
     const again = await drilled(await start({}));

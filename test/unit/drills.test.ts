@@ -6,6 +6,7 @@ import type { Fleet } from '../../src/fleet/fleet.js';
 import type { HostReport } from '../../src/fleet/facts.js';
 import type { DatabaseRecord } from '../../src/fleet/record.js';
 import { followerEndpoint, leaderEndpoint, MiB } from './facts.js';
+import { schedulesOf } from '../../src/fleet/schedules.js';
 import { fleetOf } from './fleetText.js';
 
 const DAY = 86_400_000;
@@ -126,5 +127,23 @@ describe('the check', () => {
     ]);
     expect(problems([record(database)], [drill(database, 8)])[0]).toContain('was last tried out 8 d ago');
     expect(problems([record(database, at(8))], [])[0]).toContain('was never tried out by a drill');
+  });
+});
+
+describe('the schedule of drills', () => {
+  test('is one for the fleet, often enough that no database becomes overdue, and waits for backups to be there', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 3_600_000, max: 365 * DAY }), (drillWithin) => {
+        const [schedule, ...more] = schedulesOf({
+          ...fleet,
+          backups: { ...fleet.backups, drillWithin },
+        }).filter(({ type }) => type === 'drillBackups');
+        expect(more).toEqual([]);
+        expect(schedule).toMatchObject({ id: `drillBackups/${fleet.name}`, request: {}, atOnce: false });
+        // Not due yet at one start, drilled at the next.
+        const worst = drillWithin / 2 + (schedule?.every ?? 0) + (schedule?.jitter ?? 0);
+        expect(worst).toBeLessThan(drillWithin);
+      }),
+    );
   });
 });

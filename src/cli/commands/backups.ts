@@ -10,6 +10,7 @@ import { recordVerdict, verifyBackup } from '../../backups/verifyBackup.js';
 import { isVerified, newestVerified, type BackupInStore } from '../../fleet/backup.js';
 import { parseManifest } from '../../fleet/backupManifest.js';
 import type { BackupRecord } from '../../fleet/backupRecord.js';
+import { drillText, type DrillRecord } from '../../fleet/drills.js';
 import { verdictText } from '../../fleet/backupVerdict.js';
 import { FleetError } from '../../fleet/errors.js';
 import type { Fleet } from '../../fleet/fleet.js';
@@ -36,6 +37,8 @@ interface Known {
   readonly store: BackupStore;
   /** The last verified ones, as Consul has them. */
   readonly last: readonly BackupRecord[];
+  /** The last of each database. */
+  readonly drills: readonly DrillRecord[];
 }
 
 /** Exit code 1 when a database is beyond its deadline, or has none. */
@@ -82,21 +85,23 @@ export async function showBackupCommand(
   id: string | undefined,
   { file, json = false }: BackupsOptions,
 ): Promise<ExitCode> {
-  return withStore(context, file, async ({ fleet, store }) => {
+  return withStore(context, file, async ({ fleet, store, drills }) => {
     const { backups } = await inventory(store, fleet.name, database);
     const backup = chosen(backups, database, id, newestVerified(backups, database));
+    const drill = drills.find((one) => one.database === database) ?? null;
     const manifest =
       backup.manifest === null
         ? null
         : parseManifest(await getText(store, backup.manifest.key), backup.manifest.key);
     const [proof] = backup.proofs;
     const check: unknown = proof === undefined ? null : JSON.parse(await getText(store, proof.key));
-    if (json) printJson(context, { ...summaryOf(backup), database, manifest, check });
+    if (json) printJson(context, { ...summaryOf(backup), database, manifest, check, drill });
     else {
       const { state, takenAt } = summaryOf(backup);
       printLine(context, `Backup ${backup.id} of ${database}: ${state}, as of ${takenAt}, in ${store.name}`);
       if (manifest !== null) printLine(context, JSON.stringify(manifest, null, 2));
       if (check !== null) printLine(context, `Last check: ${JSON.stringify(check)}`);
+      printLine(context, drillText(database, drill));
     }
     return isVerified(backup) ? WELL : NOT_WELL;
   });
@@ -182,14 +187,20 @@ async function withStore(
   use: (known: Known) => Promise<ExitCode>,
 ): Promise<ExitCode> {
   const inFile = await fleetOfFile(context, undefined, file);
-  const { fleet, last } = await withConsul(context, async (consul) => {
-    const { backupRecordStore } = await import('../../records/backups.js');
+  const { fleet, last, drills } = await withConsul(context, async (consul) => {
+    const [{ backupRecordStore }, { drillStore }] = await Promise.all([
+      import('../../records/backups.js'),
+      import('../../records/drills.js'),
+    ]);
     return {
+      drills: await drillStore(consul, inFile.name).list(),
       fleet: requireApplied(await readKnownFleet(consul, inFile.name), inFile.name),
       last: await backupRecordStore(consul, inFile.name).list(),
     };
   });
-  return backupAccess(context.env).withStore(fleet.backups.store, (store) => use({ fleet, store, last }));
+  return backupAccess(context.env).withStore(fleet.backups.store, (store) =>
+    use({ fleet, store, last, drills }),
+  );
 }
 
 function namesOf(fleet: Fleet, database: string | undefined): readonly string[] {
