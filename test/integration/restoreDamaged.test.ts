@@ -9,6 +9,7 @@ import { backupsOf, makeBackup, type MadeBackup } from '../../src/testbed/backup
 import { startTestFleet, type TestFleet } from '../../src/testbed/fleet.js';
 import { loadData } from '../../src/testbed/load.js';
 import { expectAtRest, failed } from './bringUpStage.js';
+import { cli } from './cliRunner.js';
 import {
   APPROVED,
   cutShort,
@@ -184,5 +185,51 @@ describe('a restore beside', () => {
     expectNothingFetched(fleet, name);
     const again = await failed(fleet, await restore(fleet, { database, into }));
     expect(again.problem).toContain(`There is a database ${name} already`);
+  });
+});
+
+describe('redis-fleet restore', () => {
+  test('says what it would do, and does what it is told, with the exit codes of the others', async () => {
+    const backup = await makeBackup(fleet, database);
+    const led = await fleet.facts(leader);
+    const dry = await cli(fleet.dev.env, ['restore', database, '--dry-run']);
+    expect(dry.code).toBe(0);
+    expect(dry.out).toMatch(
+      new RegExp(
+        `${database} would get the data of backup ${backup.id}, \\d+ s old, .+ Nothing was changed\\.`,
+      ),
+    );
+    expect((await fleet.facts(leader)).runId).toBe(led.runId);
+    // Without an approval it waits, and says how to move it on.
+    const waits = await cli(fleet.dev.env, ['restore', database, '--from', backup.id]);
+    expect(waits.code).toBe(1);
+    expect(waits.out).toContain(`redis-fleet runbook approve restoreDatabase/${database}`);
+    const abort = ['runbook', 'abort', `restoreDatabase/${database}`, '--reason', 'only tried'];
+    expect((await cli({ ...fleet.dev.env, USER: 'ann' }, abort)).code).toBe(0);
+    await failed(fleet, `restoreDatabase/${database}`);
+    expect((await fleet.facts(leader)).runId).toBe(led.runId);
+    const done = await cli({ ...fleet.dev.env, USER: 'ann' }, [
+      ...['restore', database, '--from', backup.id, '--approve', '--reason', 'a test', '--json'],
+    ]);
+    expect(done.code).toBe(0);
+    expect(JSON.parse(done.out)).toMatchObject({
+      end: 'well',
+      result: { backup: backup.id, leaderForks: 0 },
+    });
+    expectNothingFetched(fleet, database);
+  });
+
+  test('is called wrongly with two backups, an approval without a reason, or a place for nothing', async () => {
+    for (const wrong of [
+      ['--from', 'x', '--as-of', '2026-01-01T00:00:00Z'],
+      ['--as-of', 'yesterday'],
+      ['--approve'],
+      ['--server', 'redis-02'],
+      ['--into', 'y', '--approve', '--reason', 'z'],
+      ['--into', 'y', '--port', '1'],
+    ]) {
+      const { code } = await cli(fleet.dev.env, ['restore', database, ...wrong]);
+      expect({ wrong, code }).toEqual({ wrong, code: 2 });
+    }
   });
 });
