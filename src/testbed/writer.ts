@@ -225,7 +225,7 @@ export class Writer {
     this.#failed++;
     this.#note(error);
     // READONLY, a fence or no answer: this is not the leader any more, or not now. Look again.
-    this.#client?.disconnect();
+    if (this.#client?.status === 'ready') this.#client.disconnect();
     this.#answered();
   }
 
