@@ -7,7 +7,7 @@ import type { BackupStore } from './store/store.js';
 
 export interface Expiry {
   readonly retention: Retention;
-  /** Oldest first; never the last verified one. */
+  /** Oldest first; never the last two verified ones. */
   readonly expired: readonly BackupInStore[];
 }
 

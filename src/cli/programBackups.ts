@@ -60,7 +60,9 @@ export function registerBackups(program: Command, context: CliContext, setExitCo
   backups
     .command('expire')
     .argument('[database]', 'only of this database')
-    .description('Show which backups are not kept by backups.keep; never the last verified one of a database')
+    .description(
+      'Show which backups are not kept by backups.keep; never the last two verified ones of a database',
+    )
     .option('--confirm', 'delete them')
     .option(...FILE)
     .option(...JSON_OUTPUT)

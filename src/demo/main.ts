@@ -23,8 +23,9 @@ const INTERRUPTED = 130;
 const program = new Command('scripts/demo')
   .description(
     'Starts a small fleet of its own (2 servers, 4 hosts, 8 databases) and loads data into it. A follower is killed and ' +
-      'brought back while the control worker is killed, a leader hands over under load, and a leader is killed under ' +
-      'load. Then it reports, and stops and removes all of it. Takes about a minute.',
+      'brought back while the control worker is killed, a leader hands over under load, a leader is killed under load, ' +
+      'all are backed up, and both copies of a database are destroyed and restored. Then it reports, and stops and ' +
+      'removes all of it. Takes about two minutes.',
   )
   .option('--report <file>', 'write what was measured as JSON')
   .option('--keep', 'leave the fleet running until Ctrl-C, and say how to use it')

@@ -12,13 +12,19 @@ const UNPLANNED_OUTAGE = 5_000;
 
 export function demoReport(story: Story, steps: readonly ReportStep[]): Report {
   const bars = demoBars(story);
-  const { planned, unplanned } = story;
-  const lost = Math.max(story.lostOnLeaders, story.lostOnFollowers) + planned.lost + unplanned.lost;
+  const { planned, unplanned, destroyed } = story;
+  // What was written after the last sound backup of a database whose two copies were destroyed is told apart.
+  const lost =
+    Math.max(story.lostOnLeaders, story.lostOnFollowers) + planned.lost + unplanned.lost + destroyed.missing;
   return {
     ok: bars.every(({ holds }) => holds),
     machine: thisMachine(),
-    writes: { acknowledged: story.acknowledged + planned.acknowledged + unplanned.acknowledged, lost },
-    leaderForks: story.leaderForks + planned.forks + unplanned.forks,
+    writes: {
+      acknowledged:
+        story.acknowledged + planned.acknowledged + unplanned.acknowledged + destroyed.acknowledged,
+      lost,
+    },
+    leaderForks: story.leaderForks + planned.forks + unplanned.forks + destroyed.forks,
     steps: [
       ...steps,
       ...story.follower.runbook.steps.flatMap(({ name, seconds }) =>
@@ -29,7 +35,7 @@ export function demoReport(story: Story, steps: readonly ReportStep[]): Report {
   };
 }
 
-function demoBars({ follower, planned, unplanned, ...story }: Story): Bar[] {
+function demoBars({ follower, planned, unplanned, destroyed, ...story }: Story): Bar[] {
   return [
     atLeast('writes acknowledged', story.acknowledged, 1, 'writes'),
     atMost('acknowledged writes lost, read from the leaders', story.lostOnLeaders, 0, 'writes'),
@@ -52,12 +58,22 @@ function demoBars({ follower, planned, unplanned, ...story }: Story): Bar[] {
     atMost('leader killed: writes refused or not answered', unplanned.failed, 0, 'writes'),
     atMost('leader killed: forks on the new leader', unplanned.forks, 0, 'forks'),
     atMost('leader killed: outage as the application saw it', unplanned.outageMs, UNPLANNED_OUTAGE, 'ms'),
+    atLeast('databases with a new verified backup', destroyed.verified, story.databases, 'databases'),
+    atMost('backups: forks on leaders', destroyed.forks, 0, 'forks'),
+    atLeast('backups: flipped bytes found', destroyed.damage === null ? 0 : 1, 1, 'bytes'),
+    atLeast('restore: damaged backups passed over, and named', destroyed.passedOver.length, 1, 'backups'),
+    atMost(
+      'restore: writes missing of those before the backup that was sound',
+      destroyed.missing,
+      0,
+      'writes',
+    ),
     atMost('followers without equal offsets at the end', story.notEqual, 0, 'followers'),
   ];
 }
 
 export function reportText(story: Story, report: Report, seconds: number): string {
-  const { follower, planned, unplanned } = story;
+  const { follower, planned, unplanned, destroyed } = story;
   const { victim, runbook, workerKill } = follower;
   const lines = [
     `What happened, in ${seconds.toFixed(0)} s`,
@@ -71,6 +87,12 @@ export function reportText(story: Story, report: Report, seconds: number): strin
     `  The leader of ${unplanned.database} on ${unplanned.dead.host} was killed with kill -9 under 1,000 writes a second. After ${unplanned.recordChangedMs.toFixed(0)} ms the`,
     `  record named ${unplanned.promoted.host}; its application waited ${unplanned.outageMs.toFixed(0)} ms at most; ${unplanned.acknowledged} writes`,
     `  acknowledged, ${unplanned.lost} lost. It came back as a follower (${unplanned.way}), and nobody forked for it.`,
+    `  Backups: ${destroyed.verified} databases in ${destroyed.sweepSeconds.toFixed(1)} s, ${mb(destroyed.plainBytes)} MB stored as ${mb(destroyed.storedBytes)} MB, each read back and verified; leaders`,
+    `  forked ${destroyed.forks} times. In one more backup of ${destroyed.database} a byte was flipped, and found:`,
+    ...wrapped(destroyed.damage ?? 'it was not found').map((line) => `  ${line}`),
+    `  Both copies of ${destroyed.database} were destroyed. restoreDatabase had leader and follower serve again after ${destroyed.restoreSeconds.toFixed(1)} s.`,
+    ...wrapped(`It passed over what was damaged, and said of what it took: ${destroyed.told}.`),
+    `  Of ${destroyed.acknowledged} writes before that backup ${destroyed.missing} are missing; ${destroyed.tooLate} after it are gone with the two copies.`,
     '',
     `How the follower of ${victim.database} got its data, and why so: ${follower.way}`,
     ...wrapped(follower.why),
@@ -93,6 +115,10 @@ export function reportText(story: Story, report: Report, seconds: number): strin
     report.ok ? 'All of it holds.' : 'Not all of it holds: see NO above.',
   ];
   return `\n${lines.join('\n')}\n`;
+}
+
+function mb(bytes: number): string {
+  return (bytes / 1e6).toFixed(0);
 }
 
 const WIDTH = 100;

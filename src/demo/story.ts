@@ -1,6 +1,7 @@
 /**
- * Three things that happen to a fleet under load: a follower dies and comes back, a leader hands over as planned, and a
- * leader is killed. Applications write all the time, and at the end every acknowledged write is read back.
+ * What happens to a fleet under load: a follower dies and comes back, a leader hands over as planned, a leader is killed,
+ * and both copies of a database are destroyed. Applications write all the time, and at the end every acknowledged write is
+ * read back.
  */
 
 import { connectFleet } from '../client/index.js';
@@ -11,6 +12,7 @@ import { forksBetween, leaderForks, sumOfForks } from '../testbed/forks.js';
 import { loadData } from '../testbed/load.js';
 import { waitFor } from '../testbed/waiting.js';
 import { Writer } from '../testbed/writer.js';
+import { bothCopiesLost, type BothCopiesLost } from './chapters/bothCopiesLost.js';
 import { followerDies, type FollowerDied } from './chapters/followerDies.js';
 import { leaderDies, type LeaderDied } from './chapters/leaderDies.js';
 import { plannedChange, type PlannedChange } from './chapters/plannedChange.js';
@@ -35,7 +37,8 @@ export interface Story {
   readonly leadersReplaced: number;
   readonly planned: PlannedChange;
   readonly unplanned: LeaderDied;
-  /** Of the writers that run all the time, but for that of the leader that is killed. */
+  readonly destroyed: BothCopiesLost;
+  /** Of the writers that run all the time, but for those of the leader that is killed and of what is destroyed. */
   readonly acknowledged: number;
   readonly failed: number;
   readonly lostOnLeaders: number;
@@ -55,13 +58,13 @@ export async function tellStory(
   const connection = connectFleet({ fleet: fleet.dev.fleet.name, consul: fleet.dev.consul });
   const atBirth = await leaderForks(fleet);
   const writers = new Map<string, Writer>();
-  const [handedOver, killed, third, fourth] = databases;
-  if (handedOver === undefined || killed === undefined)
-    throw new FleetError('NotFound', 'The story needs two databases.');
+  const [handedOver, killed, lost, dead] = databases;
+  if (handedOver === undefined || killed === undefined || lost === undefined || dead === undefined)
+    throw new FleetError('NotFound', 'The story needs four databases.');
   try {
     for (const database of databases) {
-      // What is acknowledged in a crash and lost is counted by a writer of its own.
-      if (database === killed) continue;
+      // What is acknowledged in a crash and lost is counted by writers of their own.
+      if (database === killed || database === lost) continue;
       const open = () => connection.redis(database, { ...application, onInterrupted: 'retry' });
       writers.set(database, Writer.start({ open, rate: writeRate, ...application }));
     }
@@ -71,7 +74,7 @@ export async function tellStory(
     );
 
     progress.chapter('A follower dies');
-    const follower = await followerDies(fleet, fourth ?? third ?? handedOver, watchSeconds, progress);
+    const follower = await followerDies(fleet, dead, watchSeconds, progress);
     const forks = await leaderForks(fleet);
 
     progress.chapter('A leader hands over');
@@ -80,6 +83,9 @@ export async function tellStory(
     progress.chapter('A leader is killed');
     const unplanned = await leaderDies(fleet, connection, killed, progress);
 
+    progress.chapter('Both copies of a database are lost');
+    const destroyed = await bothCopiesLost(fleet, connection, lost, progress);
+
     progress.chapter('Nothing is missing');
     const counts = await progress.step('stop the writers', () =>
       Promise.all([...writers.values()].map((writer) => writer.stop())),
@@ -87,7 +93,7 @@ export async function tellStory(
     const notEqual = await progress.step('compare the offsets of every leader and follower', () =>
       countUnequal(fleet),
     );
-    const lost = await progress.step(
+    const missing = await progress.step(
       'read every acknowledged write back, from every leader and every follower',
       async () => ({
         onLeaders: await countLost(fleet, writers, (name) => fleet.leader(name)),
@@ -102,10 +108,11 @@ export async function tellStory(
       leadersReplaced: forksBetween(atBirth, forks).notComparable.length,
       planned,
       unplanned,
+      destroyed,
       acknowledged: counts.reduce((sum, one) => sum + one.acknowledged, 0),
       failed: counts.reduce((sum, one) => sum + one.failed, 0),
-      lostOnLeaders: lost.onLeaders,
-      lostOnFollowers: lost.onFollowers,
+      lostOnLeaders: missing.onLeaders,
+      lostOnFollowers: missing.onFollowers,
       longestGapMs: Math.max(...counts.map((one) => one.longestGapMs)),
       notEqual,
     };

@@ -16,6 +16,8 @@ export interface RetentionCandidate {
 export type KeepReason =
   /** The last verified one, whatever the rule says. */
   | 'newest verified'
+  /** The verified one before: the last may be damaged in the store after it was verified. */
+  | 'spare'
   | 'hourly'
   | 'daily'
   | 'weekly'
@@ -42,8 +44,9 @@ export function retain(candidates: readonly RetentionCandidate[], rule: Retentio
   const give = (id: string, why: KeepReason): void => void reasons.get(id)?.push(why);
 
   const verified = newestFirst.filter((candidate) => candidate.verified);
-  const [newest] = verified;
+  const [newest, spare] = verified;
   if (newest !== undefined) give(newest.id, 'newest verified');
+  if (spare !== undefined) give(spare.id, 'spare');
   for (const [why, count, bucketOf] of [
     ['hourly', rule.hourly, hourOf],
     ['daily', rule.daily, dayOf],
