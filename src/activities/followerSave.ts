@@ -187,7 +187,8 @@ export function followerSaves(dependencies: FollowerSaveDependencies) {
     if (before !== null && isSavedSince(Date.parse(before.taken), header, facts)) return keep(wanted, before);
     const running =
       first.save.saving && isSavedSince(seenAt - (first.save.seconds + 1) * 1_000, header, facts);
-    const fresh = running || isSavedSince(Date.parse(wanted.since), header, facts);
+    // The file's time is rounded down: only one of a later second is surely of later.
+    const fresh = running || isSavedSince(Date.parse(wanted.since) + 999, header, facts);
     if (!fresh || header.createdAt === null) return null;
     const epoch = (await records.read(database))?.record.epoch ?? 0;
     const taken = new Date(header.createdAt).toISOString();

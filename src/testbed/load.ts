@@ -11,6 +11,8 @@ export interface LoadOptions extends Login {
   /** Of payload; what Redis needs for it is some 10 to 40 % more. */
   readonly megabytes: number;
   readonly seed: number;
+  /** How much of it is text that compresses well, from 0 to 1. Default 0.5. */
+  readonly compressible?: number;
   /** Start of the keys' names. Default `load:<seed>:`. */
   readonly prefix?: string;
 }
@@ -34,7 +36,11 @@ export async function loadData(options: LoadOptions): Promise<Loaded> {
   const client = openClient(where, options, 30_000);
   try {
     await client.connect();
-    const source = new DataSource(options.seed, options.prefix ?? `load:${options.seed}:`);
+    const source = new DataSource(
+      options.seed,
+      options.prefix ?? `load:${options.seed}:`,
+      options.compressible ?? 0.5,
+    );
     const wanted = options.megabytes * 1e6;
     // The next batch is built while the last one travels.
     let underWay: Promise<void> = Promise.resolve();
@@ -73,6 +79,7 @@ class DataSource {
   constructor(
     seed: number,
     readonly prefix: string,
+    readonly compressible: number,
   ) {
     this.#random = new SeededRandom(seed);
     this.#text = textPool(this.#random);
@@ -92,7 +99,7 @@ class DataSource {
   /** A slice of one of the two pools: cheap to make, and not the same twice. */
   #value(low: number, high: number): string {
     const length = this.#random.between(low, high);
-    const pool = this.#random.next() < 0.5 ? this.#text : this.#noise;
+    const pool = this.#random.next() < this.compressible ? this.#text : this.#noise;
     const start = this.#random.between(0, POOL - length);
     this.bytes += length;
     return pool.slice(start, start + length);

@@ -20,6 +20,8 @@ import { shellLoop } from './shellLoop.js';
 import { watchMemory, type MemoryWatch } from './watchMemory.js';
 
 const WRITES_A_SECOND = 100;
+/** Sessions, carts and their like are text. */
+const COMPRESSIBLE = 1;
 const TIME_RATIO = 1.25;
 const STORED_SHARE = 0.5;
 const AGENT_BYTES = 64 * 1024 ** 2;
@@ -66,7 +68,8 @@ async function measure({ repetitions, numbers, tell, signal }: BenchmarkRun): Pr
   const writers: Writer[] = [];
   try {
     for (const [seed, database] of fleet.databases.entries()) {
-      await loadData({ ...fleet.application, where: await fleet.leader(database), megabytes, seed });
+      const where = await fleet.leader(database);
+      await loadData({ ...fleet.application, where, megabytes, seed, compressible: COMPRESSIBLE });
       const locate = (): ReturnType<TestFleet['leader']> => fleet.leader(database);
       writers.push(Writer.start({ ...fleet.application, locate, rate: WRITES_A_SECOND }));
     }
