@@ -10,6 +10,9 @@ import { failureKind, failureMessage, refusal } from './engine/failures.js';
 import type { Runbook } from './engine/runbook.js';
 import { CHOOSE, FETCH } from './restoreOutline.js';
 
+/** An agent that is there answers at once; who waits for a host that is gone waits without a leader. */
+const AGENT = { scheduleToStartTimeout: 10_000 } as const;
+
 export type PossibleRestore = Extract<RestoreChoice, { possible: true }>;
 
 /** A backup on the hosts that need it. */
@@ -100,7 +103,11 @@ async function fetchForFollower(
 }
 
 function fetchOn(host: string, of: BackupsOf, id: string, into: string): Promise<Fetched> {
-  return onHost(host, `fetch a backup to ${host}`, FOR_DATA).fetchBackup({ ...of, id, into });
+  return onHost(host, `fetch a backup to ${host}`, { ...FOR_DATA, ...AGENT }).fetchBackup({
+    ...of,
+    id,
+    into,
+  });
 }
 
 /** Hosts that are gone keep what they have: the next restore there writes over it. */
@@ -111,7 +118,7 @@ export async function discardFetched(
 ): Promise<void> {
   for (const { host } of [leader, ...(follower === null ? [] : [follower])]) {
     try {
-      await onHost(host, `remove what was fetched to ${host}`).discardFetched({ into: database });
+      await onHost(host, `remove what was fetched to ${host}`, AGENT).discardFetched({ into: database });
     } catch (error) {
       if (failureKind(error) !== 'nobody serves') throw error;
     }

@@ -60,7 +60,7 @@ export async function restoreInPlace(
     run: async () => {
       // From now on a watch that misses the leader must promote nobody.
       await claim(database, 'urgent');
-      before ??= await lookAtStanding(record);
+      before ??= await lookAndRequireAgent(place);
       for (const process of before) await stop(database, process, record.leader);
     },
   });
@@ -100,30 +100,27 @@ export async function restoreInPlace(
 }
 
 /** @returns what is there; a leader's host that cannot be reached refuses the restore before anything is changed */
-export async function lookBefore(
-  runbook: Runbook,
-  { database, leader, record }: InPlace,
-): Promise<readonly StandingProcess[]> {
-  return runbook.step({
-    ...LOOK,
-    preflight: true,
-    run: async () => {
-      const seen = await lookAtStanding(record);
-      const target = seen.find(({ endpoint }) => sameEndpoint(endpoint, leader));
-      if (target?.agent === false) {
-        const other = seen.find(({ agent }) => agent)?.endpoint.host;
-        throw refusal(
-          'Unreachable',
-          `The agent of ${leader.host}, where the restored ${database} shall lead, does not answer. Nothing was changed. ` +
-            `Start it: redis-fleet agent --host ${leader.host}` +
-            (other === undefined
-              ? `; or restore it as a new database on another server: redis-fleet restore ${database} --into ${database}-restored --server …`
-              : `; or let ${other} lead: redis-fleet restore ${database} --host ${other}`),
-        );
-      }
-      return seen;
-    },
-  });
+export async function lookBefore(runbook: Runbook, place: InPlace): Promise<readonly StandingProcess[]> {
+  return runbook.step({ ...LOOK, preflight: true, run: () => lookAndRequireAgent(place) });
+}
+
+async function lookAndRequireAgent({
+  database,
+  leader,
+  record,
+}: InPlace): Promise<readonly StandingProcess[]> {
+  const seen = await lookAtStanding(record);
+  const target = seen.find(({ endpoint }) => sameEndpoint(endpoint, leader));
+  if (target?.agent !== false) return seen;
+  const other = seen.find(({ agent }) => agent)?.endpoint.host;
+  throw refusal(
+    'Unreachable',
+    `The agent of ${leader.host}, where the restored ${database} shall lead, does not answer. Nothing was changed. ` +
+      `Start it: redis-fleet agent --host ${leader.host}` +
+      (other === undefined
+        ? `; or restore it as a new database on another server: redis-fleet restore ${database} --into ${database}-restored --server …`
+        : `; or let ${other} lead: redis-fleet restore ${database} --host ${other}`),
+  );
 }
 
 async function stop(

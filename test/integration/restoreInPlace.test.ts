@@ -7,6 +7,8 @@ import { startTestFleet, type TestFleet } from '../../src/testbed/fleet.js';
 import { loadData } from '../../src/testbed/load.js';
 import { REPLACE, START } from '../../src/workflows/restoreOutline.js';
 import {
+  bringUp,
+  broughtUp,
   caughtUpFollower,
   expectAtRest,
   failed,
@@ -156,5 +158,32 @@ describe('a restore in place', () => {
     expect(await read(fleet, follower, 'afterwards')).toBe('yes');
     await expectAtRest(fleet, database);
     await expectTidy(database);
+  });
+
+  test('onto the other host fences a leader whose agent is gone, and does without a follower there', async () => {
+    const [, , database = ''] = fleet.databases;
+    const { leader, follower, epoch } = await fleet.record(database);
+    if (follower === null) throw new Error('It has no follower.');
+    const backup = await makeBackup(fleet, database);
+    await fleet.dev.hold(`agent:${leader.host}`);
+    const refused = await failed(fleet, await restore(fleet, { database, approved: APPROVED }));
+    expect(refused.problem).toContain(`redis-fleet restore ${database} --host ${follower.host}`);
+    const id = await restore(fleet, { database, host: follower.host, approved: APPROVED });
+    const result = await restored(fleet, id);
+    expect(result).toMatchObject({ backup: backup.id, leader: follower, follower: null, leaderForks: 0 });
+    expect(await fleet.record(database)).toMatchObject({
+      leader: follower,
+      follower: null,
+      epoch: epoch + 1,
+    });
+    // It was told over the network, and follows nobody.
+    expect(await fleet.facts(leader)).toMatchObject({ role: 'follower', link: { up: false } });
+    await write(fleet, database, 'afterwards', 'yes');
+    expect(await read(fleet, leader, 'afterwards')).toBeNull();
+    await fleet.dev.release(`agent:${leader.host}`);
+    const told = await broughtUp(fleet, await bringUp(fleet, { database, host: leader.host }));
+    expect(told).toMatchObject({ way: 'backup', leaderForks: 0, follower: leader });
+    expect(await read(fleet, await caughtUpFollower(fleet, database), 'afterwards')).toBe('yes');
+    await expectAtRest(fleet, database);
   });
 });
