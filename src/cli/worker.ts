@@ -22,6 +22,7 @@ Environment:
   TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_PROFILE, …   where Temporal is
   CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, …                      where Consul is
   REDIS_FLEET_CREDENTIALS                                     file with the passwords of Redis's users
+  REDIS_FLEET_METRICS                                         serve metrics for Prometheus there, e.g. 127.0.0.1:9464
   REDIS_FLEET_LOG_LEVEL                                       trace, debug, info, warn, error`,
     )
     .action(async ({ file }: WorkerOptions) => {

@@ -37,6 +37,7 @@ import { leaseStore } from '../records/leases.js';
 import { permitStore } from '../records/permits.js';
 import { reportStore } from '../records/reports.js';
 import { HEARTBEAT_THROTTLE, activityInterceptors } from './activityInterceptors.js';
+import { METRICS_VARIABLE, serveMetrics, type MetricsServer } from './metrics.js';
 import { installRuntime } from './runtime.js';
 
 /** Running activities may finish in this time; then they are cancelled, and go on in another worker. */
@@ -44,9 +45,9 @@ export const SHUTDOWN_GRACE = '10s';
 /** What does not even obey its cancellation is left behind. */
 export const SHUTDOWN_FORCE = '20s';
 
-/** A workflow outside the cache is replayed from its history when it moves on: runbooks mostly wait. */
 /** How long the next step waits for the worker that knew the runbook, when that one died. The default is 10 s. */
 const STICKY_TIMEOUT = '2 seconds';
+/** A workflow outside the cache is replayed from its history when it moves on: runbooks mostly wait. */
 const MAX_CACHED_WORKFLOWS = 200;
 const MAX_ACTIVITIES = 100;
 
@@ -79,7 +80,13 @@ export async function runControlWorker(options: ControlWorkerOptions): Promise<v
 
   const patient = { patience: 'forever', log, signal } as const;
   const consul = consulFromEnvironment(env);
+  const metricsAddress = env[METRICS_VARIABLE];
+  let metrics: MetricsServer | null = null;
   try {
+    const drills = drillStore(consul, fleetName);
+    // Before anything is waited for: an alarm that nobody can read is none.
+    if (metricsAddress !== undefined && metricsAddress !== '')
+      metrics = await serveMetrics(metricsAddress, { ...stores(consul, fleetName), drills }, log);
     await awaitConsul(consul, patient);
     const { connection, namespace } = await connectTemporalWorker(env, patient);
     try {
@@ -95,7 +102,7 @@ export async function runControlWorker(options: ControlWorkerOptions): Promise<v
         ...drillActivities({
           ...known,
           reports: reportStore(consul, fleetName),
-          drills: drillStore(consul, fleetName),
+          drills,
         }),
         ...restoreActivities({ ...known, credentials }),
         ...backupActivities(known),
@@ -134,6 +141,7 @@ export async function runControlWorker(options: ControlWorkerOptions): Promise<v
     if (signal?.aborted && !(error instanceof FleetError)) return;
     throw error;
   } finally {
+    metrics?.close();
     consul.close();
   }
 }

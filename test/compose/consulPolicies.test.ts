@@ -158,8 +158,13 @@ describe('Consul policies', () => {
     expect(await as('agent', 'GET', 'agent/services')).toBe(200);
     expect(await as('agent', 'PUT', 'agent/service/deregister/x')).toBe(200);
     expect(await as('agent', 'PUT', `kv/${keys.database('sessions-00')}`, {})).toBe(403);
-    expect(await as('agent', 'PUT', `kv/${keys.permit('redis-01-a')}`, {})).toBe(403);
     expect(await as('agent', 'PUT', `kv/${keys.fleet}`, {})).toBe(403);
+  });
+
+  it('let an agent back up: take the right to fork, and record what was verified, but not what a drill found', async () => {
+    expect(await as('agent', 'PUT', `kv/${keys.permit('redis-01-a')}`, {})).toBe(200);
+    expect(await as('agent', 'PUT', `kv/${keys.backup('sessions-00')}`, {})).toBe(200);
+    expect(await as('agent', 'PUT', `kv/${keys.drill('sessions-00')}`, {})).toBe(403);
   });
 
   it('let an application read who leads, and nothing more', async () => {
