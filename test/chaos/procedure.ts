@@ -36,6 +36,8 @@ export interface Procedure {
   /** Brings the database into the state in which the procedure is needed. */
   prepare(fleet: TestFleet, database: string): Promise<{ readonly name: string; readonly request: object }>;
   parts(fleet: TestFleet, database: string): Parts;
+  /** What it left elsewhere, in terms that are the same for every database. */
+  besides?(fleet: TestFleet, database: string): Promise<object>;
 }
 
 export interface Outcome {
@@ -44,6 +46,8 @@ export interface Outcome {
   /** What the procedure returned, but for what is different in every run. */
   readonly result: { readonly way: unknown; readonly leaderForks: unknown } | null;
   readonly end: EndState;
+  /** null: it leaves nothing elsewhere. */
+  readonly besides: object | null;
 }
 
 /** One run of a procedure on one database. */
@@ -125,6 +129,7 @@ export class Run {
       steps: (ended.runbook?.steps ?? []).map(({ name, progress }) => `${name}: ${progress.state}`),
       result: ended.how === 'well' ? comparable(ended.result) : null,
       end: await readEndState(fleet, database, parts, this.#before, writer),
+      besides: (await this.procedure.besides?.(fleet, database)) ?? null,
     };
   }
 
