@@ -19,6 +19,7 @@ import type { Recipient } from './keyring.js';
 import { lean } from './memory.js';
 import { paced } from './pacing.js';
 import { openRdb, type RdbSource } from './rdbSource.js';
+import { readSample, sampleDigest } from './sample.js';
 import { getText, putText } from './store/smallObjects.js';
 import type { BackupStore, Pieces } from './store/store.js';
 import { compressed } from './zstdFrames.js';
@@ -88,6 +89,7 @@ async function storeSource(
   { signal, onProgress }: StoreBackupOptions,
 ): Promise<StoredBackup> {
   const { file } = source;
+  const sample = await readSample(job.file);
   const isEncrypted = recipients.length > 0;
   const plain = new Digest();
   let content: Pieces = plain.of(lean(paced(source.pieces(signal), bytesPerSecond, signal)));
@@ -129,6 +131,7 @@ async function storeSource(
     redisVersion: file.header.redisVersion,
     rdbVersion: file.header.rdbVersion,
     plain: { bytes: plain.bytes, sha256: plain.sha256 },
+    sample: sample.length === 0 ? null : { keys: sample.length, sha256: sampleDigest(sample) },
     stored: { key, bytes: stored.bytes, sha256: stored.sha256 },
     compression: compression === null ? null : { method: 'zstd', level: compression.level },
     encryption: isEncrypted ? { method: 'age', recipients: recipients.map(({ id }) => id) } : null,

@@ -22,6 +22,8 @@ export interface BackupManifest {
   readonly rdbVersion: number;
   /** The RDB file as Redis wrote it. */
   readonly plain: { readonly bytes: number; readonly sha256: string };
+  /** Strings from its beginning (`sampleOf`), with the checksum of their keys and values; null: none was taken. */
+  readonly sample: { readonly keys: number; readonly sha256: string } | null;
   /** The object in the store. `key` lies beside the manifest. */
   readonly stored: { readonly key: string; readonly bytes: number; readonly sha256: string };
   /** null: stored as Redis wrote it. */
@@ -64,7 +66,7 @@ export function parseManifest(text: string, key: string): BackupManifest {
   const stored = check.object('stored', document['stored']);
   const times = check.object('times', document['times']);
   const from = check.object('from', document['from']);
-  const { position, redisVersion, compression, encryption } = document;
+  const { position, redisVersion, compression, encryption, sample } = document;
   return {
     format: MANIFEST_FORMAT,
     id: check.text('id', document['id']),
@@ -78,6 +80,8 @@ export function parseManifest(text: string, key: string): BackupManifest {
       bytes: check.count('plain.bytes', plain['bytes']),
       sha256: check.sha256('plain.sha256', plain['sha256']),
     },
+    // Earlier ones have none.
+    sample: sample === null || sample === undefined ? null : check.sample('sample', sample),
     stored: {
       key: check.text('stored.key', stored['key']),
       bytes: check.count('stored.bytes', stored['bytes']),
@@ -143,6 +147,13 @@ function fieldsOf(key: string) {
         throw wrong(`${field}.id`, 'must be 40 hexadecimal digits', id);
       }
       return { id, offset: check.count(`${field}.offset`, offset) };
+    },
+    sample(field: string, value: unknown): NonNullable<BackupManifest['sample']> {
+      const { keys, sha256 } = check.object(field, value);
+      return {
+        keys: check.count(`${field}.keys`, keys),
+        sha256: check.sha256(`${field}.sha256`, sha256),
+      };
     },
     compression(field: string, value: unknown): NonNullable<BackupManifest['compression']> {
       const { method, level } = check.object(field, value);

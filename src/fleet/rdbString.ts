@@ -35,6 +35,17 @@ export function readRdbString(reader: ByteReader): RdbStringResult {
   }
 }
 
+/** null: there is none, or it is one of a special encoding. */
+export function readRdbLength(reader: ByteReader): number | null {
+  const length = readLength(reader);
+  return typeof length === 'object' && length.kind === 'plain' ? length.value : null;
+}
+
+/** false: they are not all there. */
+export function skipBytes(reader: ByteReader, count: number): boolean {
+  return take(reader, count) !== null;
+}
+
 type Length = { readonly kind: 'plain' | 'special'; readonly value: number } | 'truncated' | 'corrupt';
 
 function readLength(reader: ByteReader): Length {

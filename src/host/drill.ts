@@ -4,12 +4,14 @@ import type { Redis } from 'ioredis';
 import type { BackupAccess } from '../backups/access.js';
 import { inventory } from '../backups/inventory.js';
 import { DamagedBackup, restoreFile } from '../backups/restoreFile.js';
+import { readSample, sampleDigest } from '../backups/sample.js';
 import { recordVerdict } from '../backups/verifyBackup.js';
 import type { BackupStore } from '../backups/store/store.js';
 import { newestVerified, type BackupInStore } from '../fleet/backup.js';
 import type { BackupManifest } from '../fleet/backupManifest.js';
 import { isProvenBad } from '../fleet/backupVerdict.js';
 import { FleetError } from '../fleet/errors.js';
+import type { SampledKey } from '../fleet/rdbSample.js';
 import { spendable } from '../fleet/headroom.js';
 import { parseProcessFacts } from '../fleet/processFacts.js';
 import { showSize } from '../fleet/quantities.js';
@@ -100,12 +102,14 @@ async function tryOut(
   }
   const loaded = end({ why: null, bytes, keys: null, sampled: 0 });
   const { keys, position } = parseProcessFacts(await redis.info());
-  const sample = await readSample(redis, keys);
+  const sample = await compareSample(redis, place.dataFile, manifest.sample);
+  const others = await readAtRandom(redis, keys);
   const why =
     wrongKeys(keys, await keysOfProof(store, ref)) ??
     wrongPosition(position, manifest.position) ??
-    sample.trouble;
-  return { ...loaded, passed: why === null, why, keys, sampled: sample.read };
+    sample.trouble ??
+    others.trouble;
+  return { ...loaded, passed: why === null, why, keys, sampled: sample.read + others.read };
 }
 
 function wrongKeys(keys: number, expected: number | null): string | null {
@@ -122,8 +126,30 @@ function wrongPosition(
   return `It stands at offset ${is.offset} of ${is.id.slice(0, 8)}… when it is loaded, and its manifest says ${expected.offset} of ${expected.id.slice(0, 8)}….`;
 }
 
+/** Reads from the process what the manifest has a checksum of. The file itself says which keys those are. */
+async function compareSample(
+  redis: Redis,
+  file: string,
+  expected: BackupManifest['sample'],
+): Promise<{ readonly read: number; readonly trouble: string | null }> {
+  if (expected === null) return { read: 0, trouble: null };
+  const loaded: SampledKey[] = [];
+  for (const { key } of await readSample(file)) {
+    const value = await redis.getBuffer(Buffer.from(key, 'latin1'));
+    if (value !== null) loaded.push({ key, value: value.toString('latin1') });
+  }
+  const same = loaded.length === expected.keys && sampleDigest(loaded) === expected.sha256;
+  const read = loaded.length;
+  if (same) return { read, trouble: null };
+  return {
+    read,
+    trouble: `Of ${String(expected.keys)} keys that its manifest has a checksum of, ${String(read)} are there when it is loaded, or they hold other values.`,
+  };
+}
+
 /** Keys by chance, each with its whole value. */
-async function readSample(
+/** Keys by chance, each with its whole value. */
+async function readAtRandom(
   redis: Redis,
   keys: number,
 ): Promise<{ readonly read: number; readonly trouble: string | null }> {

@@ -2,6 +2,7 @@
 
 import { readFileSync, readdirSync, readlinkSync, realpathSync } from 'node:fs';
 import path from 'node:path';
+import { isMissing } from './diskErrors.js';
 import type { ProcessFiles } from './layout.js';
 
 /** Children that Redis forks carry such a title, and work in the same directory. */
@@ -33,7 +34,7 @@ export function findRedis(files: ProcessFiles, running = runningRedis()): number
   const directory = realDirectory(files);
   if (directory === null) return null;
   const noted = Number(readText(files.pid)?.trim());
-  if (Number.isInteger(noted) && noted > 0 && isRedisIn(noted, directory)) return noted;
+  if (Number.isInteger(noted) && noted > 0 && (isRedisIn(noted, directory) || isEnding(noted))) return noted;
   return running().get(directory) ?? null;
 }
 
@@ -75,6 +76,19 @@ function realDirectory(files: ProcessFiles): string | null {
 
 function isRedisIn(pid: number, directory: string): boolean {
   return redisDirectory(pid) === directory;
+}
+
+/** Killed, and the kernel has not closed its sockets yet: for some milliseconds its port is not free. */
+function isEnding(pid: number): boolean {
+  if (commandName(pid)?.startsWith('redis') !== true) return false;
+  try {
+    readlinkSync(`/proc/${pid}/cwd`);
+    return false;
+  } catch (error) {
+    if (!isMissing(error)) return false;
+  }
+  const state = /\) (\S)/.exec(readText(`/proc/${pid}/stat`) ?? '')?.[1];
+  return state !== undefined && !'ZX'.includes(state);
 }
 
 /** null: it is no Redis server, or one that is ending. */

@@ -69,7 +69,7 @@ describe('a drill', () => {
     });
     const [record] = (await drills()).filter(({ database }) => database === first);
     const { keys } = await fleet.facts(await fleet.leader(first));
-    expect(record).toMatchObject({ passed: true, why: null, backup: backup.id, keys, sampled: 200 });
+    expect(record).toMatchObject({ passed: true, why: null, backup: backup.id, keys, sampled: 264 });
     expect(record?.seconds).toBeGreaterThan(0);
     expect(record?.lastPassed).toBe(record?.at);
     const { forks, notComparable } = forksBetween(before, await leaderForks(fleet));
@@ -116,6 +116,20 @@ describe('a drill', () => {
     expectNothingLeft();
     // The next older one is good, and is what a restore would take.
     expect(await drilled(await start({ database: first }))).toMatchObject({ passed: 1 });
+  });
+
+  test('finds values that are not those of the backup', async () => {
+    const [, second = ''] = fleet.databases;
+    const { manifest, manifestFile } = await makeBackup(fleet, second);
+    expect(manifest.sample).toMatchObject({ keys: 64 });
+    // As if other values had been stored: everything else fits.
+    const other = { keys: 64, sha256: 'a'.repeat(64) };
+    writeFileSync(manifestFile, JSON.stringify({ ...manifest, sample: other }));
+    expect(await drilled(await start({ database: second }))).toMatchObject({ passed: 0, failed: 1 });
+    expect((await drills()).find(({ database }) => database === second)?.why).toContain(
+      'Of 64 keys that its manifest has a checksum of, 64 are there when it is loaded, or they hold other values.',
+    );
+    expectNothingLeft();
   });
 
   test('whose agent is killed in the middle of it is done again, and leaves nothing behind', async () => {

@@ -16,6 +16,7 @@ const MANIFEST: BackupManifest = {
   redisVersion: '7.0.15',
   rdbVersion: 10,
   plain: { bytes: 1000, sha256: SHA },
+  sample: { keys: 64, sha256: SHA },
   stored: { key: 'demo/sessions-00/20261123T120000000Z-e7.rdb.zst', bytes: 400, sha256: SHA },
   compression: { method: 'zstd', level: 3 },
   encryption: { method: 'age', recipients: ['0123456789abcdef'] },
@@ -43,6 +44,9 @@ describe('a manifest', () => {
     expect(parseManifest(writeManifest(MANIFEST), KEY)).toEqual(MANIFEST);
     const bare = { ...MANIFEST, position: null, redisVersion: null, compression: null, encryption: null };
     expect(parseManifest(writeManifest(bare), KEY)).toEqual(bare);
+    const earlier: Partial<BackupManifest> = { ...MANIFEST };
+    Reflect.deleteProperty(earlier, 'sample');
+    expect(parseManifest(JSON.stringify(earlier), KEY)).toEqual({ ...MANIFEST, sample: null });
   });
 
   it.each<[string, unknown, string]>([
