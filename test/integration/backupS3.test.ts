@@ -211,7 +211,7 @@ describe('an engineer is told', () => {
       const error = await trouble(store.put('full/a.rdb', inPieces(CONTENT, MB), LARGE));
       // This service does not say why, and may just hang up; others do say it (below).
       expect(error.kind).toBe('Unreachable');
-      expect(error.message).toMatch(/room on its disks/);
+      expect(error.message, error.message).toMatch(/room on its disks/);
       expect(await store.stat('full/a.rdb')).toBeNull();
     } finally {
       await full.end();

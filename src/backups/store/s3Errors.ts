@@ -51,7 +51,11 @@ export function asS3Error(
     );
   }
   if (code === 'NoSuchUpload') {
-    return fail('Unreachable', 'the upload was ended by somebody else', 'It is tried again from the start.');
+    return fail(
+      'Unreachable',
+      'the upload was ended, by somebody else or by the service',
+      'It is tried again from the start. Some services end one when they are full: see that there is room on its disks.',
+    );
   }
   if (code === 'PermanentRedirect' || code === 'IllegalLocationConstraintException' || status === 301) {
     return fail(
