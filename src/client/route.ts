@@ -14,7 +14,7 @@ export interface RouteOptions {
 
 /** A connection that lasted so long was a good one. */
 const GOOD_AFTER_MS = 1_000;
-const LASTING_FAILURES = 3;
+const LASTING_FAILURES = 2;
 /** A follower that was out of reach is looked for again after so long, and then after twice as long, each time. */
 const FOLLOWER_AGAIN_MS = 1_000;
 const FOLLOWER_AGAIN_AT_MOST_MS = 60_000;

@@ -33,7 +33,7 @@ export function sameForClients(a: KnownRecord, b: KnownRecord): boolean {
   return a.epoch === b.epoch && sameAddress(a.leader, b.leader) && sameFollower;
 }
 
-const FIRST_PAUSE_MS = 40;
+const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 500;
 
 /**

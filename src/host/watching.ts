@@ -2,6 +2,7 @@
 
 import type { Credentials } from '../connections/credentials.js';
 import { describeRedisError, openRedis, type Redis } from '../connections/redis.js';
+import { refusedBy } from '../connections/refusal.js';
 import { messageOf } from '../fleet/errors.js';
 import type { HostProcess, ProcessFacts } from '../fleet/facts.js';
 import { parseProcessFacts } from '../fleet/processFacts.js';
@@ -55,10 +56,15 @@ export function processWatch(
     drop(database);
     const redis = openRedis(endpoint, credentials, { timeoutMs });
     let wasOpen = false;
-    const opening = connect(redis).then(() => {
-      wasOpen = true;
-      return redis;
-    });
+    const opening = refusedBy(endpoint, timeoutMs)
+      .then((refusal) => {
+        if (refusal !== null) throw refusal;
+        return connect(redis);
+      })
+      .then(() => {
+        wasOpen = true;
+        return redis;
+      });
     const mine: Watched = { identity, redis: opening, disconnect: () => redis.disconnect() };
     watched.set(database, mine);
     // Whoever asked is told; the next one shall try anew.

@@ -20,6 +20,8 @@ export interface DatabaseWatchOptions {
   readonly onSeen: (watch: DatabaseWatch) => void;
 }
 
+/** Of `downAfter`: how often the follower of a leader that is missed is asked. */
+const MISSED_FOLLOWER_SHARE = 0.4;
 /** Who may demote the leader on purpose. */
 const HANDS_OVER: ReadonlySet<string> = new Set(['switchover', 'moveDatabase', 'relocateDatabases']);
 
@@ -88,8 +90,9 @@ export class DatabaseWatch {
   /** Asks the leader; the follower where that is due, or somebody misses the leader. */
   ask(now: number): void {
     void this.#leader.askAgain();
-    const due = (this.#follower?.age(now) ?? 0) >= FOLLOWER_ASKED_EVERY_MS;
-    if (due || this.isMissed(now)) void this.#follower?.ask();
+    const missed = this.isMissed(now);
+    const every = missed ? this.options.downAfterMs * MISSED_FOLLOWER_SHARE : FOLLOWER_ASKED_EVERY_MS;
+    if ((this.#follower?.age(now) ?? 0) >= every) void this.#follower?.ask();
   }
 
   /** Something has changed: do not wait for the next round. */
