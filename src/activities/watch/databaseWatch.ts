@@ -73,8 +73,8 @@ export class DatabaseWatch {
     if (!led) {
       this.#heard.clear();
       this.#leader.close();
+      // Asked with the next round: its clients come first, and there may be many.
       this.#leader = this.#probeLeader(record.leader, null);
-      void this.#leader.ask();
     }
     const { follower: was } = before;
     const { follower: is } = record;

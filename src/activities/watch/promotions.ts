@@ -16,7 +16,7 @@ import { awaitEnd, type PromotionEnd } from './promotionEnd.js';
 /** A host that dies takes its processes with it one after the other, within milliseconds. */
 const GATHER_MS = 10;
 /** As long as more leaders of the host are in doubt. */
-const GATHER_AT_MOST_MS = 50;
+const GATHER_AT_MOST_MS = 120;
 /** Between two tries to reach Temporal. */
 const RETRY_MS = 250;
 const START_WITHIN_MS = 1_000;
