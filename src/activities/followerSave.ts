@@ -43,6 +43,8 @@ export interface WantedSave {
   readonly started: string;
   /** ISO 8601: a save that somebody else asked for since then will do. */
   readonly since: string;
+  /** Without Redis's own compression: the store has a better one. */
+  readonly raw: boolean;
   /** What an attempt before this one asked for. */
   readonly before: BackupSave | null;
   /** Kept before the deed, and after it. */
@@ -109,7 +111,8 @@ export function followerSaves(dependencies: FollowerSaveDependencies) {
     }
     const available = await readDiskAvailable(settings.data);
     const last = await dataFile(wanted.files);
-    const needed = (last?.bytes ?? facts.usedMemory) + DISK_RESERVE_BYTES;
+    const size = wanted.raw ? facts.usedMemory : (last?.bytes ?? facts.usedMemory);
+    const needed = size + DISK_RESERVE_BYTES;
     if (available < needed) {
       throw new FleetError(
         'DiskFull',
@@ -140,7 +143,7 @@ export function followerSaves(dependencies: FollowerSaveDependencies) {
       const why = unfitToSave(database, at, (await lookAtFollower(redis)).facts);
       if (why !== null) return { why };
       try {
-        return (await askToSave(redis, database, at.endpoint)) === null ? null : save;
+        return (await askToSave(redis, database, at.endpoint, wanted)) === null ? null : save;
       } catch (error) {
         if (pid !== null && error instanceof FleetError && error.kind === 'LeaderForked') callOffSave(pid);
         throw error;

@@ -61,6 +61,7 @@ export function hostBackupActivities(dependencies: HostBackupDependencies): Back
         files,
         started: state.save?.started ?? new Date().toISOString(),
         since: job.since,
+        raw: job.settings.compression !== 'off',
         before: state.save,
         remember: (save) => writeBackupState(files, { ...state, save }),
         onProgress: (done, total) => tell('saving', done, total),
