@@ -18,7 +18,7 @@ interface Common {
 const STORE = `
 The store is that of the applied fleet (backups.store). An S3 store is opened with the credentials that the AWS SDK
 finds. Encrypted backups are read with REDIS_FLEET_BACKUP_IDENTITIES_FILE. A store that is a relative directory lies in
-REDIS_FLEET_DATA.`;
+REDIS_FLEET_BACKUP_ROOT.`;
 
 export function registerBackups(program: Command, context: CliContext, setExitCode: SetExitCode): void {
   const backups = program
