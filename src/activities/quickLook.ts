@@ -2,7 +2,7 @@
 
 import type { Credentials } from '../connections/credentials.js';
 import { describeRedisError, openRedis } from '../connections/redis.js';
-import { refusedBy } from '../connections/refusal.js';
+import { reach } from '../connections/reach.js';
 import type { Redis } from '../connections/redis.js';
 import { FleetError, messageOf } from '../fleet/errors.js';
 import type { ProcessFacts } from '../fleet/facts.js';
@@ -42,9 +42,13 @@ export async function quickLookAtLost(
   credentials: Pick<Credentials, 'administrator'>,
   timeoutMs: number,
 ): Promise<QuickLook> {
-  const refusal = await refusedBy(endpoint, timeoutMs);
-  if (refusal === null) return await quickLook(endpoint, credentials, timeoutMs);
-  return { answers: false, how: 'refused', why: messageOf(describeRedisError(endpoint, refusal, timeoutMs)) };
+  try {
+    await reach(endpoint, timeoutMs);
+  } catch (error) {
+    const told = describeRedisError(endpoint, error, timeoutMs);
+    return { answers: false, how: howSilent(error, null, told), why: messageOf(told) };
+  }
+  return await quickLook(endpoint, credentials, timeoutMs);
 }
 
 /** The same, with the connection for what follows. The caller closes it. */

@@ -2,7 +2,7 @@
 
 import type { Credentials } from '../connections/credentials.js';
 import { describeRedisError, openRedis, type Redis } from '../connections/redis.js';
-import { refusedBy } from '../connections/refusal.js';
+import { reach } from '../connections/reach.js';
 import { messageOf } from '../fleet/errors.js';
 import type { HostProcess, ProcessFacts } from '../fleet/facts.js';
 import { parseProcessFacts } from '../fleet/processFacts.js';
@@ -56,9 +56,10 @@ export function processWatch(
     drop(database);
     const redis = openRedis(endpoint, credentials, { timeoutMs });
     let wasOpen = false;
-    const opening = refusedBy(endpoint, timeoutMs)
-      .then((refusal) => {
-        if (refusal !== null) throw refusal;
+    const opening = reach(endpoint, timeoutMs)
+      .then(() => {
+        // It was dropped meanwhile: nobody would ever close it.
+        if (redis.status !== 'wait') throw new Error('Connection is closed.');
         return connect(redis);
       })
       .then(() => {

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FollowerProbe } from '../../src/activities/watch/followerProbe.js';
 import { LeaderProbe } from '../../src/activities/watch/leaderProbe.js';
 import { withRedis } from '../../src/connections/redis.js';
+import { processWatch } from '../../src/host/watching.js';
 import { findBinary } from '../../src/dev/binaries.js';
 import type { Sighting } from '../../src/fleet/failure.js';
 import type { Endpoint } from '../../src/fleet/record.js';
@@ -50,6 +51,38 @@ describe('a probe', () => {
     const ms = performance.now() - killedAt;
     process.stdout.write(`killed → seen: ${ms.toFixed(1)} ms\n`);
     expect(ms).toBeLessThan(DOWN_AFTER / 2);
+  });
+
+  it('that is closed while it connects leaves no connection behind', async () => {
+    const clients = () =>
+      withRedis(
+        endpoint,
+        CREDENTIALS,
+        { timeoutMs: 1_000 },
+        async (redis) =>
+          String(await redis.client('LIST'))
+            .trim()
+            .split('\n').length,
+      );
+    const before = await clients();
+    const other = new LeaderProbe({
+      endpoint,
+      credentials: CREDENTIALS,
+      downAfterMs: DOWN_AFTER,
+      runId: null,
+      onSeen: () => undefined,
+    });
+    const watched = processWatch({ ...CREDENTIALS, application: '', replication: '' }, () => undefined);
+    const asked = other.ask();
+    const opening = watched.connection({ database: 'sessions-00', endpoint, pid: null });
+    other.close();
+    watched.drop('sessions-00');
+    await asked;
+    await expect(opening).rejects.toThrow('Connection is closed.');
+    await waitFor(async () => (await clients()) === before, {
+      deadlineMs: 2_000,
+      what: 'no client more than before',
+    });
   });
 
   it('counts the silence of one that hangs, and sees it again when it wakes', async () => {

@@ -2,7 +2,7 @@
 
 import type { Credentials } from '../../connections/credentials.js';
 import { openRedis, type Redis } from '../../connections/redis.js';
-import { refusedBy } from '../../connections/refusal.js';
+import { reach } from '../../connections/reach.js';
 import type { Endpoint } from '../../fleet/record.js';
 
 export interface KeptConnectionOptions {
@@ -29,9 +29,9 @@ export class KeptConnection {
   async ask<T>(question: (redis: Redis) => Promise<T>, greet: (redis: Redis) => Promise<T>): Promise<T> {
     const open = this.#redis;
     if (open === null) {
-      const { endpoint, timeoutMs } = this.options;
-      const refusal = await refusedBy(endpoint, timeoutMs);
-      if (refusal !== null) throw refusal;
+      await reach(this.options.endpoint, this.options.timeoutMs);
+      // Nobody would ever close it.
+      if (this.#closed) throw new Error('Connection is closed.');
     }
     const redis = open ?? openRedis(this.options.endpoint, this.options.credentials, this.options);
     let cause: unknown = null;
