@@ -70,7 +70,7 @@ async function untilMissed(
 ): Promise<void> {
   const leases = leaseStore(fleet.dev.consul, fleet.dev.fleet.name);
   await waitFor(async () => (await leases.read(host))?.lease.processes[database]?.pulse === pulse, {
-    deadlineMs: 20_000,
+    deadlineMs: 60_000,
     what: `the agent of ${host} to miss ${database}`,
   });
 }

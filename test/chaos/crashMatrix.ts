@@ -26,8 +26,8 @@ interface Placed {
   readonly run: Run;
 }
 
-const REACHED_WITHIN_MS = 45_000;
-const ENDS_WITHIN_MS = 120_000;
+const REACHED_WITHIN_MS = 150_000;
+const ENDS_WITHIN_MS = 240_000;
 /** An agent takes eight activities at a time. */
 const MOST_HELD_AT_AN_AGENT = 5;
 /** They fork one after the other before the first of them can be killed. */

@@ -58,7 +58,7 @@ export interface EndState {
   readonly parts: Readonly<Record<string, PartState>>;
 }
 
-const SETTLED_WITHIN_MS = 15_000;
+const SETTLED_WITHIN_MS = 60_000;
 
 export async function readBefore(fleet: TestFleet, database: string, parts: Parts): Promise<Before> {
   const stored = await recordStore(fleet.dev.consul, fleet.dev.fleet.name).read(database);

@@ -168,7 +168,7 @@ export class Run {
       rate: WRITES_A_SECOND,
     });
     await waitFor(() => writer.counts.acknowledged >= FIRST_WRITES, {
-      deadlineMs: 15_000,
+      deadlineMs: 60_000,
       what: `acknowledged writes to ${this.database}`,
     });
     return writer;

@@ -36,7 +36,7 @@ export async function killProcess(
   if (pid === null) return;
   process.kill(pid, 'SIGKILL');
   await waitFor(() => fleet.pidOf(database, host) === null, {
-    deadlineMs: 5000,
+    deadlineMs: 30_000,
     what: `the end of ${database} on ${host}`,
     everyMs: 10,
   });

@@ -195,7 +195,7 @@ describe('an agent', () => {
     await agent.ready();
     const report = await waitFor(
       async () => (await reportStore(consul.consul, FLEET).list()).find((found) => found.host === HOST),
-      { deadlineMs: 10_000, what: 'a report' },
+      { deadlineMs: 30_000, what: 'a report' },
     );
     expect(report.memory.available).toBeGreaterThan(0);
     expect(report.processes).toMatchObject([
@@ -219,7 +219,7 @@ describe('an agent', () => {
     // Edited into nonsense: what was known stays.
     const key = `redis-fleet/${FLEET}/databases/sessions-00`;
     await consul.consul.call('break the record', (client) => client.kv.set(key, '{"leader":'));
-    await waitFor(() => agent.log().includes(key), { deadlineMs: 10_000, what: 'a word about it' });
+    await waitFor(() => agent.log().includes(key), { deadlineMs: 30_000, what: 'a word about it' });
     expect(await roles()).toEqual({ 'sessions-00': 'leader 3' });
     await consul.consul.call('mend it', (client) => client.kv.del(key));
     await writeRecord({ epoch: 4, leader: here, follower: there });
@@ -232,7 +232,7 @@ describe('an agent', () => {
         const [last] = await reportStore(consul.consul, FLEET).list();
         return last?.processes[0]?.state === 'stopped' && last.processes[0].lastWords !== null;
       },
-      { deadlineMs: 10_000, what: 'a report of its death' },
+      { deadlineMs: 30_000, what: 'a report of its death' },
     );
     expect(findRedis(processFiles(host.settings.data, 'sessions-00'))).toBeNull();
     expect(agent.log()).toContain('is not restarted');
@@ -290,7 +290,7 @@ describe('an agent', () => {
 
     await consul.kill();
     await waitFor(() => agent.log().includes('Redis serves on'), {
-      deadlineMs: 15_000,
+      deadlineMs: 30_000,
       what: 'a word about it',
     });
     await consul.start();

@@ -182,7 +182,7 @@ export async function writeRdb(
   redis.on('error', () => undefined);
   try {
     await waitFor(async () => (await redis.dbsize()) === 0, {
-      deadlineMs: 10_000,
+      deadlineMs: 30_000,
       what: 'Redis to answer',
     });
     const bytes = Math.floor((megabytes * 1024 ** 2) / keys);

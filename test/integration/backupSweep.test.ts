@@ -47,7 +47,7 @@ describe('a sweep', () => {
     );
     try {
       await waitFor(() => writers.every(({ counts }) => counts.acknowledged > 10), {
-        deadlineMs: 15_000,
+        deadlineMs: 30_000,
         what: 'acknowledged writes',
       });
       const before = await leaderForks(fleet);

@@ -60,7 +60,7 @@ function startByHand(database: string, endpoint: Endpoint): void {
 
 async function answers(endpoint: Endpoint): Promise<void> {
   await waitFor(async () => !(await fleet.facts(endpoint)).loading, {
-    deadlineMs: 10 * SECOND,
+    deadlineMs: 60 * SECOND,
     what: `an answer of ${endpoint.host}`,
   });
 }
@@ -70,7 +70,7 @@ async function waitsAtTheGate(): Promise<void> {
   const linkState = async (): Promise<string | undefined> =>
     (await fleet.facts(leader)).replicas.find(({ address }) => address === follower.address)?.state;
   await waitFor(async () => (await linkState()) === 'wait_bgsave', {
-    deadlineMs: 10 * SECOND,
+    deadlineMs: 60 * SECOND,
     what: 'the follower to wait at the gate',
   });
   const since = performance.now();
@@ -112,7 +112,7 @@ describe('a follower that comes back on its own', () => {
       await loadData({ ...fleet.application, where: led, megabytes: 20, seed: 2 });
       await redisAt(fleet, old, (redis) => redis.replicaof(led.address, led.port));
       await waitFor(async () => (await fleet.facts(led)).replicas[0]?.state === 'wait_bgsave', {
-        deadlineMs: 10 * SECOND,
+        deadlineMs: 60 * SECOND,
         what: 'the follower to wait at the gate',
       });
       const { keys } = await fleet.facts(old);
@@ -264,7 +264,7 @@ test('a leader that was killed and started by hand leads nobody, and does not wi
 
 async function caughtUp(acknowledged: number): Promise<void> {
   await waitFor(async () => (await fleet.facts(follower)).keys >= acknowledged, {
-    deadlineMs: 10 * SECOND,
+    deadlineMs: 60 * SECOND,
     what: 'the follower to have the first writes',
   });
 }

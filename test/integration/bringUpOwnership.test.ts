@@ -110,7 +110,7 @@ describe('an abort in the middle', () => {
     const id = await bringUp(fleet, { database: DATABASE });
     await untilStep(fleet, id, { state: 'running', step: 'follow the leader' });
     await waitFor(async () => (await fleet.facts(follower)).link?.address === leader.address, {
-      deadlineMs: 20 * SECOND,
+      deadlineMs: 60 * SECOND,
       what: 'the follower to be pointed at its leader',
     });
     expect(await backlogSize(fleet, leader)).toBeGreaterThan(backlog);
@@ -162,7 +162,7 @@ describe('an orderly stop in the middle', () => {
       await redisAt(fleet, leader, (redis) => redis.call('ACL', 'SETUSER', 'replication', 'off'));
       const id = await bringUp(fleet, { database: DATABASE });
       await waitFor(() => fleet.pidOf(DATABASE, follower.host) !== null, {
-        deadlineMs: 20 * SECOND,
+        deadlineMs: 60 * SECOND,
         what: 'the follower to be started',
       });
       const redis = fleet.pidOf(DATABASE, follower.host);

@@ -122,7 +122,7 @@ export function pidOf(fleet: TestFleet, database: string, { host }: Endpoint): n
 export async function killProcess(fleet: TestFleet, database: string, endpoint: Endpoint): Promise<void> {
   process.kill(pidOf(fleet, database, endpoint), 'SIGKILL');
   await waitFor(() => fleet.pidOf(database, endpoint.host) === null, {
-    deadlineMs: 5 * SECOND,
+    deadlineMs: 60 * SECOND,
     what: `the end of ${database} on ${endpoint.host}`,
   });
 }
@@ -187,7 +187,7 @@ export async function underWrites<T>(
 
 export async function startWriter(fleet: TestFleet, leader: Endpoint, rate = 200): Promise<Writer> {
   const writer = Writer.start({ ...fleet.application, locate: () => leader, rate });
-  await waitFor(() => writer.counts.acknowledged > 20, { deadlineMs: 10 * SECOND, what: 'the first writes' });
+  await waitFor(() => writer.counts.acknowledged > 20, { deadlineMs: 60 * SECOND, what: 'the first writes' });
   return writer;
 }
 
@@ -209,7 +209,7 @@ export async function caughtUpFollower(fleet: TestFleet, database: string): Prom
         following.position.offset === leading.position.offset
       );
     },
-    { deadlineMs: 15 * SECOND, what: `the follower of ${database} to have all that its leader has` },
+    { deadlineMs: 60 * SECOND, what: `the follower of ${database} to have all that its leader has` },
   );
   return follower;
 }

@@ -60,7 +60,7 @@ describe('the way', () => {
       await fleet.save(DATABASE, follower);
       const saved = (await fleet.facts(leader)).position.offset;
       await waitFor(async () => (await fleet.facts(leader)).position.offset > saved + 5_000, {
-        deadlineMs: 10 * SECOND,
+        deadlineMs: 60 * SECOND,
         what: 'writes that are not in the file',
       });
       await killProcess(fleet, DATABASE, follower);
@@ -124,7 +124,7 @@ describe('the way', () => {
     await waitFor(
       async () =>
         (await fleet.facts(told.follower)).position.offset >= (await fleet.facts(leader)).position.offset,
-      { deadlineMs: 10 * SECOND, what: 'the extra follower to have it all' },
+      { deadlineMs: 60 * SECOND, what: 'the extra follower to have it all' },
     );
     expect((await fleet.facts(told.follower)).keys).toBe((await fleet.facts(leader)).keys);
   });

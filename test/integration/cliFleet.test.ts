@@ -133,7 +133,7 @@ describe('a fleet that stands', () => {
         const run = await redisFleet('runbook', 'list');
         return run.out.includes('completed') ? run : null;
       },
-      { deadlineMs: 10_000, what: 'Temporal to list the runbook' },
+      { deadlineMs: 30_000, what: 'Temporal to list the runbook' },
     );
     expect(list.out).toContain('provisionServer/redis-01');
   });

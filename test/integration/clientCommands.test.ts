@@ -36,7 +36,7 @@ async function duringSwitchOver(send: () => void): Promise<void> {
   await stage.a.admin.client('PAUSE', 1_500, 'WRITE');
   send();
   await waitFor(async () => /blocked_clients:[1-9]/.test(await stage.a.admin.info('clients')), {
-    deadlineMs: 1_000,
+    deadlineMs: 30_000,
     everyMs: 2,
     what: 'what was sent to wait',
   });
@@ -115,7 +115,7 @@ describe('transactions', () => {
     await redis.incr('n');
     await switchOver(stage, stage.a, stage.b);
     await waitFor(() => stage.b.clients().then((count) => count === 1), {
-      deadlineMs: 2_000,
+      deadlineMs: 30_000,
       what: 'the move',
     });
     await redis.incr('n');
@@ -130,7 +130,7 @@ describe('transactions', () => {
     await redis.watch('n');
     await switchOver(stage, stage.a, stage.b);
     await waitFor(() => stage.b.clients().then((count) => count === 1), {
-      deadlineMs: 2_000,
+      deadlineMs: 30_000,
       what: 'the move',
     });
     const error = await settled(redis.multi().incr('n').exec());
@@ -157,7 +157,7 @@ describe('commands that block', () => {
     const redis = client();
     const popped = redis.blpop('queue', 0);
     await waitFor(async () => (await stage.a.admin.info('clients')).includes('blocked_clients:1'), {
-      deadlineMs: 2_000,
+      deadlineMs: 30_000,
       what: 'it to wait',
     });
     await switchOver(stage, stage.a, stage.b);
@@ -169,7 +169,7 @@ describe('commands that block', () => {
     const [fails, retries] = [client(), client({ onInterrupted: 'retry' })];
     const [error, popped] = [settled(fails.blpop('queue', 0)), retries.blpop('queue', 0)];
     await waitFor(async () => (await stage.a.admin.info('clients')).includes('blocked_clients:2'), {
-      deadlineMs: 2_000,
+      deadlineMs: 30_000,
       what: 'both to wait',
     });
     stage.a.freeze();
@@ -190,13 +190,13 @@ describe('subscriptions', () => {
     await subscriber.psubscribe('old*');
     await switchOver(stage, stage.a, stage.b);
     await waitFor(async () => Number(await stage.b.admin.pubsub('NUMPAT')) === 1, {
-      deadlineMs: 3_000,
+      deadlineMs: 30_000,
       what: 'the move',
     });
     await stage.b.admin.publish('news', 'one');
     await stage.b.admin.publish('more news', 'two');
     await stage.b.admin.publish('old news', 'three');
-    await waitFor(() => heard.length === 3, { deadlineMs: 2_000, what: 'three messages' });
+    await waitFor(() => heard.length === 3, { deadlineMs: 30_000, what: 'three messages' });
     expect(heard).toEqual(['one', 'two', 'three']);
   });
 

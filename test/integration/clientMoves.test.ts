@@ -35,7 +35,7 @@ async function writing(options: DatabaseOptions = {}): Promise<Writer> {
 async function more(writer: Writer): Promise<void> {
   const { acknowledged } = writer.counts;
   await waitFor(() => writer.counts.acknowledged > acknowledged + 500, {
-    deadlineMs: 8_000,
+    deadlineMs: 30_000,
     everyMs: 5,
     what: 'writes to go on',
   });
@@ -95,12 +95,12 @@ describe('a planned switchover, under a writer at full speed', () => {
     const burst = setInterval(() => {
       for (let n = 0; n < 40; n++) answers.push(redis.rpush('numbers', sent++));
     }, 1);
-    await waitFor(() => sent > 1_000, { deadlineMs: 5_000, what: 'some to be sent' });
+    await waitFor(() => sent > 1_000, { deadlineMs: 30_000, what: 'some to be sent' });
     for (let n = 0; n < 6; n++) {
       const [from, to] = n % 2 === 0 ? [stage.a, stage.b] : [stage.b, stage.a];
       const before = sent;
       await switchOver(stage, from, to);
-      await waitFor(() => sent > before + 1_000, { deadlineMs: 5_000, everyMs: 5, what: 'more to be sent' });
+      await waitFor(() => sent > before + 1_000, { deadlineMs: 30_000, everyMs: 5, what: 'more to be sent' });
     }
     clearInterval(burst);
     await Promise.all(answers);

@@ -65,11 +65,11 @@ describe('Consul is away', () => {
     const fleet = connect();
     const open = (): Redis => fleet.redis(DATABASE, { password: PASSWORD });
     const writer = Writer.start({ open, password: PASSWORD, rate: 500 });
-    await waitFor(() => writer.counts.acknowledged > 100, { deadlineMs: 5_000, what: 'writes' });
+    await waitFor(() => writer.counts.acknowledged > 100, { deadlineMs: 30_000, what: 'writes' });
     await stage.consul.kill();
     const { acknowledged } = writer.counts;
     await waitFor(() => writer.counts.acknowledged > acknowledged + 500, {
-      deadlineMs: 5_000,
+      deadlineMs: 30_000,
       what: 'more writes',
     });
     // A connection made during the outage, too.
@@ -78,7 +78,7 @@ describe('Consul is away', () => {
     await stage.consul.start();
     await switchOver(stage, stage.a, stage.b);
     await waitFor(async () => (await stage.b.clients()) >= 2, {
-      deadlineMs: 5_000,
+      deadlineMs: 30_000,
       what: 'both to have moved',
     });
     const counts = await writer.stop();
@@ -93,7 +93,7 @@ describe('Consul is away', () => {
     // Long enough for the blocking query to pause for seconds.
     const outage = performance.now();
     await waitFor(() => performance.now() - outage > 4_000, {
-      deadlineMs: 6_000,
+      deadlineMs: 30_000,
       what: 'four seconds to pass',
     });
     stage.a.freeze();
@@ -110,7 +110,7 @@ describe('Consul is away', () => {
     const before = connect({ lastKnownFile: file });
     expect(await before.redis(DATABASE, { password: PASSWORD }).set('k', 'v')).toBe('OK');
     await waitFor(async () => (await readFile(file, 'utf8')).includes(DATABASE), {
-      deadlineMs: 2_000,
+      deadlineMs: 30_000,
       what: 'the file',
     });
     await stage.consul.kill();
@@ -162,11 +162,11 @@ describe('reads from the follower', () => {
     await switchOver(stage, stage.a, stage.b);
     await followed(stage.b, stage.a);
     await waitFor(async () => (await stage.a.clients()) === 1, {
-      deadlineMs: 2_000,
+      deadlineMs: 30_000,
       what: 'the reader to move',
     });
     await stage.b.admin.set('k', 'v');
-    await waitFor(async () => (await reader.get('k')) === 'v', { deadlineMs: 2_000, what: 'the value' });
+    await waitFor(async () => (await reader.get('k')) === 'v', { deadlineMs: 30_000, what: 'the value' });
     expect(await roleOf(reader)).toBe('slave');
     await expect(reader.set('k', 'w')).rejects.toThrow(/READONLY/);
   });
@@ -178,7 +178,7 @@ describe('reads from the follower', () => {
     expect(await roleOf(reader)).toBe('master');
     await stage.b.start('--replicaof', `${stage.a.endpoint.address} ${stage.a.endpoint.port}`);
     await waitFor(async () => (await roleOf(reader)) === 'slave', {
-      deadlineMs: 5_000,
+      deadlineMs: 30_000,
       what: 'the reader to return',
     });
   });
@@ -189,7 +189,7 @@ describe('reads from the follower', () => {
     expect(await roleOf(reader)).toBe('master');
     await stage.changeRecord(stage.a, stage.b);
     await waitFor(async () => (await roleOf(reader)) === 'slave', {
-      deadlineMs: 2_000,
+      deadlineMs: 30_000,
       what: 'the reader to move',
     });
   });
@@ -199,7 +199,10 @@ describe('reads from the follower', () => {
     await reader.ping();
     await stage.a.kill();
     await promote(stage, stage.b);
-    await waitFor(async () => (await roleOf(reader)) === 'master', { deadlineMs: 2_000, what: 'its answer' });
+    await waitFor(async () => (await roleOf(reader)) === 'master', {
+      deadlineMs: 30_000,
+      what: 'its answer',
+    });
   });
 });
 
@@ -215,7 +218,10 @@ describe('many', () => {
     expect(new Set(values).size).toBe(50);
     expect(await stage.b.clients()).toBe(50);
     fleet.close();
-    await waitFor(async () => (await stage.b.clients()) === 0, { deadlineMs: 2_000, what: 'all to be gone' });
+    await waitFor(async () => (await stage.b.clients()) === 0, {
+      deadlineMs: 30_000,
+      what: 'all to be gone',
+    });
   });
 });
 

@@ -42,7 +42,7 @@ export class Process {
     this.#running = await startGuarded(findBinary('redis-server', process.env), settings);
     this.admin.disconnect();
     this.admin = this.#connect();
-    await waitFor(() => this.admin.ping(), { deadlineMs: 5_000, everyMs: 10, what: `Redis at ${address}` });
+    await waitFor(() => this.admin.ping(), { deadlineMs: 30_000, everyMs: 10, what: `Redis at ${address}` });
   }
 
   async kill(): Promise<void> {
@@ -168,7 +168,7 @@ export async function followed(leader: Process, follower: Process): Promise<void
   await leader.admin.publish('anything', 'moves the stream');
   const written = await leader.offset();
   await waitFor(async () => (await follower.offset()) >= written, {
-    deadlineMs: 10_000,
+    deadlineMs: 30_000,
     everyMs: 20,
     what: 'the follower to have all of the stream',
   });

@@ -71,7 +71,7 @@ describe('Consul that cannot be reached', () => {
     try {
       await agent.kill();
       const waiting = awaitConsul(agent.consul, { patience: 'forever', log });
-      await waitFor(() => lines.length > 0, { deadlineMs: 10_000, what: 'the first sentence' });
+      await waitFor(() => lines.length > 0, { deadlineMs: 30_000, what: 'the first sentence' });
       await agent.start();
       await waiting;
       expect(lines.length).toBeLessThan(8);
@@ -89,7 +89,7 @@ describe('Consul that cannot be reached', () => {
     const { lines, log } = keptLog();
     const stop = new AbortController();
     const waiting = awaitConsul(consul, { patience: 'forever', log, signal: stop.signal });
-    await waitFor(() => lines.length > 0, { deadlineMs: 10_000, what: 'the first sentence' });
+    await waitFor(() => lines.length > 0, { deadlineMs: 30_000, what: 'the first sentence' });
     stop.abort();
     await expect(waiting).rejects.toMatchObject({ name: 'AbortError' });
   });
@@ -254,7 +254,7 @@ describe('the catalog', () => {
     await registerProcess(agent.consul, { fleet, database, role: 'follower', endpoint: b, epoch: 1 });
     const leads = (address: string) =>
       waitFor(async () => (await resolve(`leader.${database}.service.consul`)).join() === address, {
-        deadlineMs: 10_000,
+        deadlineMs: 30_000,
         what: `DNS to name ${address} as the leader`,
       });
     await leads(a.address);
@@ -267,7 +267,7 @@ describe('the catalog', () => {
     // Consul's own check of the port takes a dead process out, without any word from an agent of ours.
     redis[1]?.close();
     await waitFor(async () => (await resolve(`leader.${database}.service.consul`)).length === 0, {
-      deadlineMs: 15_000,
+      deadlineMs: 30_000,
       what: 'the dead leader to leave DNS',
     });
     redis[0]?.close();

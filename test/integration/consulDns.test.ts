@@ -35,7 +35,7 @@ async function ask(role: string): Promise<readonly string[]> {
 
 async function untilDns(role: string, address: string): Promise<void> {
   await waitFor(async () => (await ask(role)).join() === address, {
-    deadlineMs: 10_000,
+    deadlineMs: 30_000,
     everyMs: 5,
     what: `${role}.${database}.service.consul to be ${address}`,
   });
@@ -74,7 +74,7 @@ describe('leader.<database>.service.consul', () => {
       const before = answers.length;
       // The agents now register what they were ahead of: that must not be seen, either.
       await waitFor(() => answers.length > before + 200, {
-        deadlineMs: 10_000,
+        deadlineMs: 30_000,
         what: 'two hundred more answers',
       });
       await pause(100);
@@ -101,7 +101,7 @@ describe('leader.<database>.service.consul', () => {
     if (pid === null) throw new Error('the leader does not run');
     process.kill(pid, 'SIGKILL');
     await waitFor(async () => (await ask('leader')).length === 0, {
-      deadlineMs: 10_000,
+      deadlineMs: 30_000,
       everyMs: 20,
       what: 'nobody',
     });

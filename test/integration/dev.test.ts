@@ -142,7 +142,7 @@ describe('redis-fleet dev', () => {
   it('provisions what the file describes, and says how to use it from another shell', async () => {
     await dev.set('a', '1');
     await waitFor(async () => (await dev.get(FOLLOWER, 'a')) === '1', {
-      deadlineMs: 5000,
+      deadlineMs: 30_000,
       what: 'the follower',
     });
 
@@ -208,7 +208,7 @@ describe('redis-fleet dev', () => {
     const pids = BOTH.map(({ host }) => dev.redisPid(host));
     await dev.end('SIGKILL');
     await waitFor(() => ![...children.values()].some(isAlive), {
-      deadlineMs: 15_000,
+      deadlineMs: 30_000,
       what: 'the end of all children',
     });
     expect(BOTH.map(({ host }) => dev.redisPid(host))).toEqual(pids);

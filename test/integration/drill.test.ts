@@ -141,7 +141,7 @@ describe('a drill', () => {
     const directory = path.join(fleet.dev.data.host(host), '.drill');
     const id = await start({ database: third, host });
     await waitFor(() => existsSync(path.join(directory, 'redis.conf')), {
-      deadlineMs: 20 * SECOND,
+      deadlineMs: 60 * SECOND,
       everyMs: 2,
       what: 'a drill in the middle of it',
     });

@@ -145,7 +145,7 @@ test('a port that is taken is named with who has it; freed and retried, it is do
   const { told, leaderForks } = await underWrites(fleet, DATABASE, async () => {
     await fleet.save(DATABASE, follower);
     await killProcess(fleet, DATABASE, follower);
-    const squatter = await waitFor(() => squat(follower), { deadlineMs: 5000, what: 'the port' });
+    const squatter = await waitFor(() => squat(follower), { deadlineMs: 30_000, what: 'the port' });
     const id = await bringUp(fleet, { database: DATABASE });
     const { name, progress } = await untilStep(fleet, id, { state: 'stuck' });
     squatter.close();

@@ -145,7 +145,7 @@ describe('a password', () => {
     const restart = async (): Promise<void> => {
       const killed = await fleet.dev.kill('worker');
       await waitFor(() => ![null, killed].includes(fleet.dev.pidOf('worker')), {
-        deadlineMs: 20 * SECOND,
+        deadlineMs: 60 * SECOND,
         what: 'another worker',
       });
     };
@@ -219,7 +219,7 @@ describe('a leader', () => {
     const id = await bringUp(fleet, { database });
     await untilStep(fleet, id, { state: 'running', step: 'follow the leader' });
     await waitFor(async () => (await fleet.facts(follows)).link?.address === led.address, {
-      deadlineMs: 20 * SECOND,
+      deadlineMs: 60 * SECOND,
       what: 'the follower to be pointed at its leader',
     });
     return id;
@@ -270,7 +270,7 @@ describe('a leader', () => {
     const program = redisServerProgram(process.env);
     spawn(program, [configuration], { cwd: directory, detached: true, stdio: 'ignore' }).unref();
     await waitFor(async () => (await fleet.facts(endpoint)).keys === 0, {
-      deadlineMs: 10 * SECOND,
+      deadlineMs: 60 * SECOND,
       what: 'the empty process to answer',
     });
     expect(pidOf(fleet, database, endpoint)).toBeGreaterThan(0);

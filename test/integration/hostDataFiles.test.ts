@@ -297,7 +297,7 @@ describe('a seeded follower', () => {
     await host.activities.startProcess({ process: starter, allowEmpty: true });
     await host.use(starter, (redis) => redis.call('REPLICAOF', host.settings.address, leader.port));
     await waitFor(async () => (await host.facts(leader)).backlog.active, {
-      deadlineMs: 10_000,
+      deadlineMs: 30_000,
       what: 'a backlog',
     });
 
@@ -306,13 +306,13 @@ describe('a seeded follower', () => {
     await host.activities.startProcess({ process: follower, allowEmpty: false });
     await host.use(follower, (redis) => redis.call('REPLICAOF', host.settings.address, leader.port));
     await waitFor(async () => (await host.facts(follower)).link?.up, {
-      deadlineMs: 10_000,
+      deadlineMs: 30_000,
       what: 'the link',
     });
     await host.use(leader, (redis) => redis.set('after', 'the seed'));
     await waitFor(
       async () => (await host.facts(follower)).position.offset === (await host.facts(leader)).position.offset,
-      { deadlineMs: 10_000, what: 'equal offsets' },
+      { deadlineMs: 30_000, what: 'equal offsets' },
     );
     expect(await host.use(follower, (redis) => redis.get('after'))).toBe('the seed');
     const links = (await host.facts(leader)).replicas;

@@ -126,6 +126,6 @@ export async function gone(pid: number): Promise<void> {
         return true;
       }
     },
-    { deadlineMs: 10_000, what: `the end of process ${pid}` },
+    { deadlineMs: 30_000, what: `the end of process ${pid}` },
   );
 }

@@ -20,11 +20,11 @@ afterEach(async () => {
 async function settled(): Promise<void> {
   for (const host of [LEADER_HOST, FOLLOWER_HOST])
     await waitFor(async () => (await stage.lease(host)).processes[DATABASE]?.pulse === 'up', {
-      deadlineMs: 10_000,
+      deadlineMs: 30_000,
       what: `the lease of ${host}`,
     });
   await waitFor(async () => (await stage.lease(FOLLOWER_HOST)).leaders[DATABASE] === 'up', {
-    deadlineMs: 10_000,
+    deadlineMs: 30_000,
     what: 'the follower to see its leader',
   });
 }
@@ -290,7 +290,7 @@ describe('a lease that was broken', () => {
     } as const;
     await stage.changeRecord({ operation: { ...promotion, since: new Date().toISOString() } });
     const store = leaseStore(stage.consul.consul, FLEET);
-    const stored = await waitFor(() => store.read(LEADER_HOST), { deadlineMs: 5_000, what: 'the lease' });
+    const stored = await waitFor(() => store.read(LEADER_HOST), { deadlineMs: 30_000, what: 'the lease' });
     const broken = { by: 'promoteFollower/x', why: 'it ran out' };
     expect(await store.compareAndSet({ ...stored.lease, broken }, stored.modifyIndex)).toBe(true);
 

@@ -60,7 +60,7 @@ describe('a part of a test fleet', () => {
 
     fleet.dev.thaw('consul');
 
-    await waitFor(async () => (await asked()) !== '', { deadlineMs: 10_000, what: 'Consul' });
+    await waitFor(async () => (await asked()) !== '', { deadlineMs: 30_000, what: 'Consul' });
     expect(fleet.dev.pidOf('consul')).toBe(pid);
     impatient.close();
   });
@@ -73,7 +73,7 @@ describe('a part of a test fleet', () => {
         expect(fleet.dev.pidOf(name)).toBeNull();
         return performance.now() > until;
       },
-      { deadlineMs: 5000, what: 'the end of the restart pause' },
+      { deadlineMs: 30_000, what: 'the end of the restart pause' },
     );
   }
 });

@@ -78,7 +78,7 @@ describe('a leader crashes under load', () => {
         expect(await leadersInCatalog(fleet, DATABASE)).toEqual([`${leader.address}:${leader.port}`]);
         return true;
       },
-      { deadlineMs: 10 * SECOND, what: 'the catalog to follow' },
+      { deadlineMs: 60 * SECOND, what: 'the catalog to follow' },
     );
   });
 
@@ -187,7 +187,7 @@ test('a leader that was killed and started again by somebody is passed over: it 
   signal(fleet, database, before.leader, 'SIGKILL');
   startByHand(fleet, database, before.leader);
   await waitFor(async () => (await fleet.facts(before.leader)).role === 'follower', {
-    deadlineMs: 10 * SECOND,
+    deadlineMs: 60 * SECOND,
     what: 'the process started by hand to answer',
   });
   await promoted(fleet, await promote(fleet, { database, ...detected(database) }));

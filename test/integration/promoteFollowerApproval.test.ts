@@ -105,7 +105,7 @@ describe('an agent that died', () => {
       process.kill(agent, 'SIGCONT');
     }
     await waitFor(async () => (await fleet.facts(leader)).role === 'follower', {
-      deadlineMs: 10 * SECOND,
+      deadlineMs: 60 * SECOND,
       what: 'the old leader to be fenced by its agent',
     });
   });

@@ -182,7 +182,7 @@ test('a follower that loads is waited for', async () => {
     '4096',
   ]);
   await waitFor(async () => (await fleet.facts(follower)).loading, {
-    deadlineMs: 10 * SECOND,
+    deadlineMs: 60 * SECOND,
     everyMs: 10,
     what: 'the follower to load',
   });
@@ -217,7 +217,7 @@ describe('leader and follower are both lost', () => {
     const before = await fleet.record(database);
     startByHand(fleet, database, before.leader);
     await waitFor(async () => !(await fleet.facts(before.leader)).loading, {
-      deadlineMs: 10 * SECOND,
+      deadlineMs: 60 * SECOND,
       what: 'the leader to have loaded its file',
     });
     const { problem } = await refused({ database, ...detected(database) });

@@ -71,7 +71,7 @@ export async function startFollowingWriter(
 export async function writes(writer: Writer, more = 20): Promise<void> {
   const before = writer.counts.acknowledged;
   await waitFor(() => writer.counts.acknowledged >= before + more, {
-    deadlineMs: 20 * SECOND,
+    deadlineMs: 60 * SECOND,
     everyMs: 10,
     what: 'writes to be acknowledged',
   });
@@ -88,7 +88,7 @@ export async function leaseKnows(
   await waitFor(
     async () =>
       ((await leases.read(leader.host))?.lease.processes[database]?.position?.offset ?? 0) >= offset,
-    { deadlineMs: 20 * SECOND, what: `the lease of ${leader.host} to tell the position of ${database}` },
+    { deadlineMs: 60 * SECOND, what: `the lease of ${leader.host} to tell the position of ${database}` },
   );
 }
 

@@ -348,7 +348,7 @@ describe('Consul lost in the middle', () => {
       stop.signal,
       (problem) => void problems.push(problem.message),
     );
-    await waitFor(() => seen.length > 0, { deadlineMs: 10_000, what: 'the first look' });
+    await waitFor(() => seen.length > 0, { deadlineMs: 30_000, what: 'the first look' });
 
     await consul.kill();
     const lost = await failure(caller.activities.confirmOwnership({ databases: ['sessions-00'] }));

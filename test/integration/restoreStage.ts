@@ -51,7 +51,7 @@ export async function write(fleet: TestFleet, database: string, key: string, val
   const { follower } = await fleet.record(database);
   if (follower !== null && fleet.pidOf(database, follower.host) !== null)
     await waitFor(async () => (await read(fleet, follower, key)) === value, {
-      deadlineMs: 5 * SECOND,
+      deadlineMs: 60 * SECOND,
       what: `${key} to arrive at the follower`,
     });
 }

@@ -52,7 +52,7 @@ export async function writing(
   rate: number | 'full' = 'full',
 ): Promise<Writer> {
   const writer = Writer.start({ ...fleet.application, locate: () => fleet.leader(database), rate });
-  await waitFor(() => writer.counts.acknowledged > 20, { deadlineMs: 10 * SECOND, what: 'the first writes' });
+  await waitFor(() => writer.counts.acknowledged > 20, { deadlineMs: 60 * SECOND, what: 'the first writes' });
   return writer;
 }
 
@@ -60,7 +60,7 @@ export async function writing(
 export async function writesGoOn(writer: Writer): Promise<void> {
   const before = writer.counts.acknowledged;
   await waitFor(() => writer.counts.acknowledged > before + 20, {
-    deadlineMs: 10 * SECOND,
+    deadlineMs: 60 * SECOND,
     everyMs: 5,
     what: 'writes to go on',
   });
@@ -190,7 +190,7 @@ export const steps = {
     await redisAt(fleet, leader, (redis) => redis.replicaof(follower.address, follower.port));
     const { position } = await fleet.facts(leader);
     await waitFor(async () => (await fleet.facts(follower)).position.offset >= position.offset, {
-      deadlineMs: 5 * SECOND,
+      deadlineMs: 60 * SECOND,
       what: `the follower of ${database} to have all`,
     });
   },

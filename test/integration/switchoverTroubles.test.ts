@@ -256,7 +256,7 @@ describe('the worker is killed', () => {
     await writesGoOn(writer);
     expect(await whoLeads(fleet, DATABASE)).toEqual([before.leader.host]);
     await waitFor(async () => (await fleet.facts(before.follower)).link?.up === true, {
-      deadlineMs: 10_000,
+      deadlineMs: 30_000,
       what: 'the follower to be connected again',
     });
     await steps.demote(fleet, before);

@@ -39,7 +39,7 @@ test('workers that are killed at any moment: each switchover ends, and nothing i
   const writer = await writing(fleet, DATABASE, 2_000);
   for (let n = 0; n < 4; n++) {
     await waitFor(() => fleet.dev.pidOf('worker') !== null, {
-      deadlineMs: 10_000,
+      deadlineMs: 30_000,
       what: 'the worker that was killed before to run again',
     });
     const before = await fleet.record(DATABASE);
@@ -78,7 +78,7 @@ describe('a follower that is not well', () => {
     if (follower === null) throw new Error('no follower');
     // It was frozen a moment ago.
     await waitFor(async () => (await fleet.facts(before.leader)).replicas.some(({ lag }) => lag <= 1), {
-      deadlineMs: 15_000,
+      deadlineMs: 30_000,
       what: 'the follower to acknowledge again',
     });
     const writer = await writing(fleet, DATABASE, 500);
@@ -119,7 +119,7 @@ test('a further follower is carried along, to and fro, and nobody forks for it',
   const follower = await caughtUpFollower(fleet, OTHER);
   await waitFor(
     async () => (await fleet.facts(third)).position.offset === (await fleet.facts(follower)).position.offset,
-    { deadlineMs: 10_000, what: 'the further follower to have all' },
+    { deadlineMs: 30_000, what: 'the further follower to have all' },
   );
   expect(await writer.verify(third, fleet.application)).toMatchObject({ lost: 0 });
 });

@@ -52,7 +52,7 @@ describe('a watched server', () => {
         const seen = await watch.query<WatchView>('watch');
         return seen.databases.every(({ verdict }) => verdict.state === 'well') ? seen : null;
       },
-      { deadlineMs: 10 * SECOND, what: 'the workflow to show that all is well' },
+      { deadlineMs: 60 * SECOND, what: 'the workflow to show that all is well' },
     );
     expect(view.databases.map(({ database }) => database)).toEqual(fleet.databases);
     const { typedSearchAttributes } = await watch.describe();
@@ -211,7 +211,7 @@ describe('a watched server', () => {
     expect((await fleet.record('sessions-07')).epoch).toBe(before.epoch);
     const approve = ['runbook', 'approve', id, '--reason', 'it is dead'];
     await waitFor(async () => (await cli(fleet.dev.env, approve)).code === 0, {
-      deadlineMs: 10 * SECOND,
+      deadlineMs: 60 * SECOND,
       what: 'the promotion to wait for approval',
     });
     await untilPromoted(fleet, before);
@@ -245,7 +245,7 @@ describe('a watched server', () => {
     expect(decision.act).toBe('nothing');
     const { at } = await promotionStarted(fleet, 'sessions-10');
     const later = performance.now() + 5 * SECOND;
-    await waitFor(() => performance.now() > later, { deadlineMs: 10 * SECOND, what: 'time to pass' });
+    await waitFor(() => performance.now() > later, { deadlineMs: 60 * SECOND, what: 'time to pass' });
     expect((await promotion(fleet, 'sessions-10'))?.at).toBe(at);
     const { out } = await why(fleet, 'sessions-10');
     expect(out).toMatch(/promoteFollower.sessions-10 did not promote it: .* It is tried again in \d+ s/);
@@ -271,7 +271,7 @@ describe('a watched server', () => {
     expect(out).toContain('start the watch: redis-fleet apply');
     await run(fleet, 'apply');
     await waitFor(async () => (await why(fleet, 'sessions-09')).code === 0, {
-      deadlineMs: 20 * SECOND,
+      deadlineMs: 60 * SECOND,
       what: 'the watch to begin anew',
     });
     expect((await seenOf(fleet, 'sessions-09'))?.verdict.state).toBe('well');

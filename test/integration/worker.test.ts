@@ -159,7 +159,7 @@ describe('a control worker', () => {
     await Promise.all([consul.kill(), temporal.kill()]);
     first = startWorker();
     await waitFor(() => log.some((line) => line.includes('Consul at')), {
-      deadlineMs: 15_000,
+      deadlineMs: 30_000,
       what: 'a word on Consul',
     });
     await consul.start();

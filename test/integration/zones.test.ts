@@ -51,7 +51,7 @@ describe.skipIf(why !== null)(suite, () => {
     let said = '';
     maker.stdout.setEncoding('utf8').on('data', (text: string) => (said += text));
     await waitFor(() => said.endsWith('\n') || maker.exitCode !== null, {
-      deadlineMs: 20 * SECOND,
+      deadlineMs: 60 * SECOND,
       what: 'the zones of another process',
     });
     const enter = said.trim().split(' ');
@@ -59,7 +59,7 @@ describe.skipIf(why !== null)(suite, () => {
 
     maker.kill('SIGKILL');
 
-    await waitFor(() => namespaces(enter).length === 0, { deadlineMs: 10 * SECOND, what: 'the guard' });
+    await waitFor(() => namespaces(enter).length === 0, { deadlineMs: 60 * SECOND, what: 'the guard' });
   });
 });
 
@@ -135,7 +135,7 @@ describe.skipIf(why !== null)(`a fleet in ${suite}`, () => {
 
 async function acknowledgesAfter(traffic: Traffic, from: number): Promise<void> {
   await waitFor(async () => (await figuresSince(traffic, from)).acknowledged > 50, {
-    deadlineMs: 10 * SECOND,
+    deadlineMs: 60 * SECOND,
     what: 'acknowledged writes',
   });
 }
