@@ -80,7 +80,11 @@ export function promotionTidyActivities({
       const chosen = all.filter(({ record }) => wanted.has(record.database));
       const tidied = await atOnce(AT_ONCE, chosen, ({ record }) => tidyOne(record));
       // The agents of both hosts do it as well, and one of them may be dead.
-      await settleAllRoles(consul, { fleet: fleetName, records: chosen.map(({ record }) => record) });
+      const [unsettled] = await settleAllRoles(consul, {
+        fleet: fleetName,
+        records: chosen.map(({ record }) => record),
+      });
+      if (unsettled !== undefined) throw unsettled.error;
       return {
         repointed: tidied.flatMap((one) => one.repointed),
         left: tidied.flatMap((one) => one.left),

@@ -33,10 +33,12 @@ export function roleKeeping({ fleet, host, consul, onProblem }: RoleKeepingOptio
   async function settle(): Promise<void> {
     const records = [...due.values()];
     try {
-      await settleAllRoles(consul, { fleet, records });
+      const unsettled = await settleAllRoles(consul, { fleet, records });
+      const left = new Set(unsettled.map(({ record }) => record));
       for (const record of records) {
-        if (due.get(record.database) === record) due.delete(record.database);
+        if (!left.has(record) && due.get(record.database) === record) due.delete(record.database);
       }
+      for (const { error } of unsettled) onProblem(error.message);
     } catch (error) {
       onProblem(messageOf(error));
     }

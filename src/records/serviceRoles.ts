@@ -13,15 +13,22 @@ const ATTEMPTS = 3;
 const MOST_OPERATIONS = 64;
 const LISTED_AT_ONCE = 4;
 
+export interface Unsettled {
+  readonly record: DatabaseRecord;
+  readonly error: FleetError;
+}
+
 /**
  * The same for many databases: they share as few transactions as they fit in, since each costs Consul and everybody who
- * follows its catalog.
+ * follows its catalog. Returns those that cannot be corrected now (they change too fast, or it is not permitted): they
+ * hold up no others.
  * @throws FleetError Unreachable, WrongCredentials: none, some or all of them were corrected
  */
 export async function settleAllRoles(
   consul: FleetConsul,
   { fleet, records }: { readonly fleet: string; readonly records: readonly DatabaseRecord[] },
-): Promise<void> {
+): Promise<readonly Unsettled[]> {
+  const unsettled: Unsettled[] = [];
   let together: { readonly record: DatabaseRecord; readonly operations: readonly unknown[] }[] = [];
   const commitTogether = async (): Promise<void> => {
     const batch = together;
@@ -31,7 +38,14 @@ export async function settleAllRoles(
     const databases = batch.map(({ record }) => record.database).join(', ');
     if (await commit(consul, databases, operations)) return;
     // One of them changed meanwhile, and held up the others.
-    for (const { record } of batch) await settleRoles(consul, { fleet, record });
+    for (const { record } of batch) {
+      try {
+        await settleRoles(consul, { fleet, record });
+      } catch (error) {
+        if (!(error instanceof FleetError)) throw error;
+        unsettled.push({ record, error });
+      }
+    }
   };
   for (let at = 0; at < records.length; at += LISTED_AT_ONCE) {
     const listed = await Promise.all(
@@ -47,6 +61,7 @@ export async function settleAllRoles(
     }
   }
   await commitTogether();
+  return unsettled;
 }
 
 /**

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { consulFromEnvironment, type FleetConsul } from '../../src/connections/consul.js';
 import type { DatabaseRecord, Endpoint } from '../../src/fleet/record.js';
 import { registerProcess } from '../../src/records/catalog.js';
-import { settleRoles } from '../../src/records/serviceRoles.js';
+import { settleAllRoles, settleRoles } from '../../src/records/serviceRoles.js';
 import { startTestConsul, type TestConsul } from '../../src/testbed/consul.js';
 
 const ROOT = '6b1c9c7e-0000-4000-8000-0000000000bb';
@@ -31,13 +31,17 @@ beforeAll(async () => {
   consul = await startTestConsul({ managementToken: ROOT });
   const file = path.resolve(import.meta.dirname, '../../deploy/consul/agent.hcl');
   await ask('PUT', 'acl/policy', { Name: 'agent', Rules: await readFile(file, 'utf8') });
-  const token = (await ask('PUT', 'acl/token', { Policies: [{ Name: 'agent' }] })) as { SecretID: string };
-  agent = consulFromEnvironment({ ...consul.env, CONSUL_HTTP_TOKEN: token.SecretID });
+  agent = await withPolicy('agent');
 });
 afterAll(async () => {
   agent.close();
   await consul.stop();
 });
+
+async function withPolicy(name: string): Promise<FleetConsul> {
+  const token = (await ask('PUT', 'acl/token', { Policies: [{ Name: name }] })) as { SecretID: string };
+  return consulFromEnvironment({ ...consul.env, CONSUL_HTTP_TOKEN: token.SecretID });
+}
 
 /** An entry of another host's Consul agent, which may be dead. */
 async function registeredElsewhere(
@@ -131,5 +135,20 @@ describe('with the rights of an agent', () => {
     const settle = () => settleRoles(agent, { fleet: 'demo', record: record(database, {}) });
     await Promise.all([settle(), settle(), settle()]);
     expect(await tags(database)).toEqual({ [A.address]: ['follower'], [B.address]: ['leader'] });
+  });
+
+  it('a database that may not be corrected holds up no other', async () => {
+    const [foreign, own] = [await registered(), await registered()];
+    const rules = `service "${own}" { policy = "write" }\nservice_prefix "" { policy = "read" }\nnode_prefix "" { policy = "read" }`;
+    await ask('PUT', 'acl/policy', { Name: 'own', Rules: rules });
+    const narrow = await withPolicy('own');
+    try {
+      const records = [record(foreign, {}), record(own, {})];
+      const unsettled = await settleAllRoles(narrow, { fleet: 'demo', records });
+      expect(unsettled.map((one) => one.record.database)).toEqual([foreign]);
+      expect(await tags(own)).toEqual({ [A.address]: ['follower'], [B.address]: ['leader'] });
+    } finally {
+      narrow.close();
+    }
   });
 });
