@@ -57,13 +57,14 @@ export async function startRunbook<T extends WorkflowType>(
 }
 
 /** A worker that dies in the middle of one of these must soon be replaced: it may be all that writes wait for. */
-const WRITES_WAIT_FOR: ReadonlySet<WorkflowType> = new Set(['switchover', 'promoteFollower']);
+const WRITES_WAIT_FOR: ReadonlySet<WorkflowType> = new Set(['switchover', 'promoteFollower', 'moveDatabase']);
 
 const SUMMARIES: Readonly<Record<WorkflowType, string>> = {
   provisionServer: 'Provision server',
   bringUpFollower: 'Bring up a follower of',
   switchover: 'Switch over',
   promoteFollower: 'Promote the follower of',
+  moveDatabase: 'Move',
   watchServer: 'Watch server',
   restoreDatabase: 'Restore',
   drillBackups: 'Try out backups of',

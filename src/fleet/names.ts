@@ -11,6 +11,7 @@ export const WORKFLOW_TYPES = [
   'bringUpFollower',
   'switchover',
   'promoteFollower',
+  'moveDatabase',
   'watchServer',
   'restoreDatabase',
   'drillBackups',

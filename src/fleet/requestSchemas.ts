@@ -40,6 +40,15 @@ const port = z
     'this is not a port from 1024 to 65535',
   );
 
+const SLOWEST_COPY = 64 * 1024;
+
+const bandwidth = z
+  .number()
+  .refine(
+    (value) => Number.isInteger(value) && value >= SLOWEST_COPY,
+    `this is not a whole number of bytes a second, of at least ${SLOWEST_COPY}`,
+  );
+
 /** Exactly one of these says which databases it is about. */
 function exactlyOneOf(...fields: readonly [string, ...string[]]) {
   return (request: object, context: z.core.$RefinementCtx): void => {
@@ -104,6 +113,30 @@ export const requestSchemas = {
     })
     .superRefine(exactlyOneOf('database', 'databases', 'host', 'zone'))
     .readonly(),
+  moveDatabase: z
+    .strictObject({
+      database: name,
+      to: z
+        .union(
+          [
+            z.strictObject({ server: name, leader: name.exactOptional() }).readonly(),
+            z
+              .strictObject({ leader: name, follower: name })
+              .refine(({ leader, follower }) => leader !== follower, 'leader and follower are the same host')
+              .readonly(),
+          ],
+          {
+            error:
+              'this is neither {"server":"redis-02"} nor {"leader":"redis-02-a","follower":"redis-02-b"}',
+          },
+        )
+        .readonly(),
+      port: port.exactOptional(),
+      bandwidth: bandwidth.exactOptional(),
+      expectedLeader: name.exactOptional(),
+      approved: approvals.exactOptional(),
+    })
+    .readonly(),
   watchServer: z.strictObject({ server: name }).readonly(),
   drillBackups: z.strictObject({ database: name.exactOptional(), host: name.exactOptional() }).readonly(),
   restoreDatabase: z
@@ -144,6 +177,7 @@ const EXAMPLES: Readonly<Record<WorkflowType, string>> = {
   bringUpFollower: '{"database":"sessions-03"}',
   switchover: '{"database":"sessions-03"}',
   promoteFollower: '{"database":"sessions-03"}',
+  moveDatabase: '{"database":"sessions-03","to":{"server":"redis-02"}}',
   watchServer: '{"server":"redis-01"}',
   restoreDatabase: '{"database":"sessions-03"}',
   drillBackups: '{}',

@@ -63,6 +63,27 @@ export interface Detected {
   readonly why: Readonly<Record<string, string>>;
 }
 
+/** A pair of hosts in two zones: those of a server, of which the first leads unless `leader` says otherwise, or two by name. */
+export type MoveTarget =
+  | { readonly server: string; readonly leader?: string }
+  | { readonly leader: string; readonly follower: string };
+
+/**
+ * The host that has the database's follower now may be the target's follower: then that one stays, and only the leader
+ * moves. The host that leads now may not be the target's leader.
+ */
+export interface MoveDatabaseRequest {
+  readonly database: string;
+  readonly to: MoveTarget;
+  /** Of the new processes on both hosts. Default: the one that the leader has, where it is free. */
+  readonly port?: number;
+  /** Bytes a second that the copy may take of the network and of the disks. Default: as fast as it goes. */
+  readonly bandwidth?: number;
+  /** The host that the caller believes leads: refused when it does not. */
+  readonly expectedLeader?: string;
+  readonly approved?: Approvals;
+}
+
 export interface WatchServerRequest {
   readonly server: string;
 }
@@ -113,6 +134,7 @@ export interface RequestByType {
   readonly bringUpFollower: BringUpFollowerRequest;
   readonly switchover: SwitchoverRequest;
   readonly promoteFollower: PromoteFollowerRequest;
+  readonly moveDatabase: MoveDatabaseRequest;
   readonly watchServer: WatchServerRequest;
   readonly restoreDatabase: RestoreDatabaseRequest;
   readonly drillBackups: DrillBackupsRequest;

@@ -6,6 +6,7 @@ import { WORKFLOW_TYPES } from '../../src/fleet/names.js';
 import type {
   BringUpFollowerRequest,
   DrillBackupsRequest,
+  MoveDatabaseRequest,
   PromoteFollowerRequest,
   ProvisionServerRequest,
   RestoreDatabaseRequest,
@@ -39,6 +40,7 @@ describe('a request', () => {
     expectTypeOf<z.output<Schemas['bringUpFollower']>>().branded.toEqualTypeOf<BringUpFollowerRequest>();
     expectTypeOf<z.output<Schemas['switchover']>>().branded.toEqualTypeOf<SwitchoverRequest>();
     expectTypeOf<z.output<Schemas['promoteFollower']>>().branded.toEqualTypeOf<PromoteFollowerRequest>();
+    expectTypeOf<z.output<Schemas['moveDatabase']>>().branded.toEqualTypeOf<MoveDatabaseRequest>();
     expectTypeOf<z.output<Schemas['watchServer']>>().branded.toEqualTypeOf<WatchServerRequest>();
     expectTypeOf<z.output<Schemas['drillBackups']>>().branded.toEqualTypeOf<DrillBackupsRequest>();
     expectTypeOf<z.output<Schemas['restoreDatabase']>>().branded.toEqualTypeOf<RestoreDatabaseRequest>();
@@ -75,6 +77,36 @@ describe('a request', () => {
     );
     expect(refused('restoreDatabase', { database: 'a', into: 'there' })).toContain(
       'into: this is neither "in-place" nor {"database":',
+    );
+  });
+
+  test('for a move says where to, as a server or as two hosts', () => {
+    const whole = {
+      database: 'sessions-03',
+      to: { leader: 'redis-02-a', follower: 'redis-02-b' },
+      port: 6403,
+      bandwidth: 50_000_000,
+      expectedLeader: 'redis-01-a',
+    };
+    expect(parseRequest('moveDatabase', whole)).toEqual(whole);
+    expect(parseRequest('moveDatabase', { database: 'a', to: { server: 'redis-02' } })).toEqual({
+      database: 'a',
+      to: { server: 'redis-02' },
+    });
+    expect(parseRequest('moveDatabase', { database: 'a', to: { server: 'b', leader: 'c' } })).toEqual({
+      database: 'a',
+      to: { server: 'b', leader: 'c' },
+    });
+    const neither =
+      'to: this is neither {"server":"redis-02"} nor {"leader":"redis-02-a","follower":"redis-02-b"}';
+    expect(refused('moveDatabase', { database: 'a', to: { leader: 'b' } })).toContain(neither);
+    expect(refused('moveDatabase', { database: 'a', to: 'redis-02' })).toContain(neither);
+    expect(refused('moveDatabase', { database: 'a', to: { leader: 'b', follower: 'b' } })).toContain(
+      'to: leader and follower are the same host',
+    );
+    expect(refused('moveDatabase', { database: 'a' })).toContain('to: ');
+    expect(refused('moveDatabase', { database: 'a', to: { server: 'b' }, bandwidth: 5 })).toContain(
+      'bandwidth: this is not a whole number of bytes a second, of at least 65536',
     );
   });
 
