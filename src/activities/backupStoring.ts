@@ -1,6 +1,6 @@
 /** From a saved file to a verified backup: stored, read back, recorded, and what expired removed. */
 
-import { checkProgram, recipientsOf } from '../backups/readable.js';
+import { recipientsOf } from '../backups/readable.js';
 import type { Keyring } from '../backups/keyring.js';
 import type { BackupStore } from '../backups/store/store.js';
 import { withoutSecrets } from '../connections/redaction.js';
@@ -21,8 +21,8 @@ export interface BackupStoringDependencies {
   readonly processes: RedisProcesses;
   readonly fleetName: string;
   readonly backups: BackupRecordStore;
-  /** Where redis-check-rdb is. */
-  readonly env: NodeJS.ProcessEnv;
+  /** The program. */
+  readonly redisCheckRdb: string;
 }
 
 /** A stronger one takes a core for long, and gains little: Redis compresses long values itself. */
@@ -42,7 +42,13 @@ export interface Job {
   readonly signal: AbortSignal;
 }
 
-export function backupStoring({ settings, processes, fleetName, backups, env }: BackupStoringDependencies) {
+export function backupStoring({
+  settings,
+  processes,
+  fleetName,
+  backups,
+  redisCheckRdb,
+}: BackupStoringDependencies) {
   const { host } = settings;
 
   async function stored(
@@ -75,7 +81,7 @@ export function backupStoring({ settings, processes, fleetName, backups, env }: 
     const verdict = await verifyBackup(store, ref, {
       keyring,
       signal,
-      redisCheckRdb: checkProgram(env, settings.redisServer),
+      redisCheckRdb,
       onProgress: (done, total) => tell('verifying', done, total),
     });
     signal.throwIfAborted();

@@ -2,6 +2,7 @@
 
 import { FleetError } from '../fleet/errors.js';
 import { planDrills } from '../fleet/drills.js';
+import { hostsOf } from '../fleet/placement.js';
 import type { RecordStore } from '../records/databases.js';
 import type { DrillStore } from '../records/drills.js';
 import type { FleetStore } from '../records/fleet.js';
@@ -25,18 +26,12 @@ export function drillActivities({
 }: DrillDependencies): DrillActivities {
   return {
     async planDrills({ request }) {
-      const [stored, list, seen, done] = await Promise.all([
-        fleet.read(),
+      const [applied, list, seen, done] = await Promise.all([
+        fleet.applied('nobody knows where its backups are'),
         records.list(),
         reports.list(),
         drills.list(),
       ]);
-      if (stored === null) {
-        throw new FleetError(
-          'NotFound',
-          `Fleet ${fleetName} was not applied yet, so nobody knows where its backups are. Run: redis-fleet apply`,
-        );
-      }
       const all = list.records.map(({ record }) => record);
       const { database, host } = request;
       if (database !== undefined && !all.some((record) => record.database === database)) {
@@ -45,15 +40,15 @@ export function drillActivities({
           `Fleet ${fleetName} has no record of a database ${database}. See which there are: redis-fleet status`,
         );
       }
-      const hosts = stored.fleet.servers.flatMap((server) => server.hosts.map(({ name }) => name));
+      const hosts = hostsOf(applied).map(({ name }) => name);
       if (host !== undefined && !hosts.includes(host)) {
         throw new FleetError(
           'NotFound',
           `Fleet ${fleetName} has no host ${host}. Its hosts are ${hosts.join(', ')}.`,
         );
       }
-      const plan = planDrills(stored.fleet, all, done, seen, request, Date.now());
-      return { ...plan, store: stored.fleet.backups.store };
+      const plan = planDrills(applied, all, done, seen, request, Date.now());
+      return { ...plan, store: applied.backups.store };
     },
 
     recordDrill: ({ drill: { how, ...drill } }) => {

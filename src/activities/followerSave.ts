@@ -71,10 +71,10 @@ export function followerSaves(dependencies: FollowerSaveDependencies) {
   const { settings, processes, records, permit } = dependencies;
   const { host, credentials } = settings;
 
-  /** Its role, just now. */
-  async function whereIs(database: string): Promise<Whereabouts> {
-    const stored = await records.read(database);
-    return whereabouts(host, database, stored?.record ?? null);
+  /** Its role, just now, and the record's epoch. */
+  async function whereIs(database: string): Promise<{ readonly at: Whereabouts; readonly epoch: number }> {
+    const record = (await records.read(database))?.record ?? null;
+    return { at: whereabouts(host, database, record), epoch: record?.epoch ?? 0 };
   }
 
   async function withFollower<T>(
@@ -126,8 +126,7 @@ export function followerSaves(dependencies: FollowerSaveDependencies) {
   async function fork(wanted: WantedSave): Promise<FollowerSave | null> {
     const { database, files } = wanted;
     const pid = (await processes.find(database))?.pid ?? null;
-    const stored = await records.read(database);
-    const at = whereabouts(host, database, stored?.record ?? null);
+    const { at, epoch } = await whereIs(database);
     if (!at.here) return { kind: 'skipped', why: at.why, follower: at.follower };
     const leftOver = await halfSavedFiles(files);
     const asked = await withFollower(at, wanted.signal, async (redis) => {
@@ -136,7 +135,6 @@ export function followerSaves(dependencies: FollowerSaveDependencies) {
       await requireRoom(wanted, at, look);
       for (const file of leftOver) await removeIfThere(file);
       const taken = new Date().toISOString();
-      const epoch = stored?.record.epoch ?? 0;
       const save = { id: backupId(taken, epoch), epoch, started: wanted.started, taken, saved: null };
       await wanted.remember(save);
       // Nothing comes between the last look and the deed.
@@ -193,7 +191,7 @@ export function followerSaves(dependencies: FollowerSaveDependencies) {
     // The file's time is rounded down: only one of a later second is surely of later.
     const fresh = running || isSavedSince(Date.parse(wanted.since) + 999, header, facts);
     if (!fresh || header.createdAt === null) return null;
-    const epoch = (await records.read(database))?.record.epoch ?? 0;
+    const { epoch } = await whereIs(database);
     const taken = new Date(header.createdAt).toISOString();
     return keep(wanted, { id: backupId(taken, epoch), epoch, started: wanted.started, taken, saved: null });
   }
@@ -201,7 +199,7 @@ export function followerSaves(dependencies: FollowerSaveDependencies) {
   return {
     /** Of a database whose process does not run here. */
     async notRunning(database: string): Promise<SkippedBackup> {
-      const at = await whereIs(database);
+      const { at } = await whereIs(database);
       if (!at.here) return { how: 'skipped', database, why: at.why, follower: at.follower };
       const why =
         `The follower of ${database} on ${showEndpoint(at.endpoint)} does not run, and its leader on ${at.leader.host} is not ` +
@@ -215,7 +213,7 @@ export function followerSaves(dependencies: FollowerSaveDependencies) {
       try {
         for (;;) {
           wanted.signal.throwIfAborted();
-          const at = await whereIs(database);
+          const { at } = await whereIs(database);
           if (!at.here) return { kind: 'skipped', why: at.why, follower: at.follower };
           const there = await without(wanted, at);
           if (there !== null) return there;

@@ -30,7 +30,7 @@ export interface HostBackupDependencies extends FollowerSaveDependencies, Backup
 const MOST_FAILURES = 3;
 
 export function hostBackupActivities(dependencies: HostBackupDependencies): BackupHostActivities {
-  const { settings, processes, fleet, fleetName, backups, access } = dependencies;
+  const { settings, processes, fleet, backups, access } = dependencies;
   const { host } = settings;
   const saves = followerSaves(dependencies);
   const storing = backupStoring(dependencies);
@@ -41,12 +41,7 @@ export function hostBackupActivities(dependencies: HostBackupDependencies): Back
   const order = inOrder();
 
   async function readSettings(): Promise<BackupSettings> {
-    const stored = await fleet.read();
-    if (stored !== null) return stored.fleet.backups;
-    throw new FleetError(
-      'NotFound',
-      `Fleet ${fleetName} was not applied yet. Nothing was backed up. Run: redis-fleet apply`,
-    );
+    return (await fleet.applied('nothing was backed up')).backups;
   }
 
   async function saved(job: Job, state: BackupState): Promise<BackupSave | BackupOutcome> {

@@ -28,6 +28,8 @@ export interface HostActivityDependencies {
   readonly settings: HostSettings;
   readonly processes: RedisProcesses;
   readonly backups: BackupAccess;
+  /** The program. */
+  readonly redisCheckRdb: string;
   /** The running activity's cancellation. */
   readonly currentSignal?: () => AbortSignal | undefined;
   /** The run id of the workflow that asks. */
@@ -39,7 +41,7 @@ export interface HostActivityDependencies {
 export function hostActivities(dependencies: HostActivityDependencies): ProcessActivities {
   const { settings, processes } = dependencies;
   const exclusive = exclusiveByDatabase();
-  const fetched = fetchedBackups(settings.data, dependencies.backups);
+  const fetched = fetchedBackups(settings.data, dependencies.backups, dependencies.redisCheckRdb);
   const fetching = exclusiveByDatabase();
   const signal = (): AbortSignal | undefined => dependencies.currentSignal?.();
   const run = (): string => dependencies.currentRun?.() ?? 'nobody';

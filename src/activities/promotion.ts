@@ -47,14 +47,7 @@ export function promotionActivities(dependencies: PromotionDependencies): Promot
   const connections = warmConnections(credentials);
   const looks = leaderLooks({ ...dependencies, connections });
 
-  async function appliedFleet(): Promise<Fleet> {
-    const stored = await fleet.read();
-    if (stored) return stored.fleet;
-    throw new FleetError(
-      'NotFound',
-      `No fleet file was applied to fleet ${fleetName} yet, so it has nothing to promote. Look with \`redis-fleet plan\`.`,
-    );
-  }
+  const appliedFleet = (): Promise<Fleet> => fleet.applied('it has nothing to promote');
 
   async function claimOne(stored: StoredRecord, author: Author): Promise<ClaimedForPromotion> {
     const { database } = stored.record;

@@ -38,14 +38,7 @@ export interface RecordDependencies {
 export function recordActivities(dependencies: RecordDependencies): RecordActivities {
   const { records, fleet, fleetName, askOwnerState } = dependencies;
 
-  async function appliedFleet(): Promise<Fleet> {
-    const stored = await fleet.read();
-    if (stored) return stored.fleet;
-    throw new FleetError(
-      'NotFound',
-      `No fleet file was applied to fleet ${fleetName} yet. Write one, look at it with \`redis-fleet plan\`, and \`redis-fleet apply\` it.`,
-    );
-  }
+  const appliedFleet = (): Promise<Fleet> => fleet.applied('nobody knows its servers');
 
   async function existing(database: string): Promise<StoredRecord> {
     const stored = await records.read(database);

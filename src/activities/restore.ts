@@ -13,29 +13,25 @@ import { redisAccess } from './redisAccess.js';
 import type { RestoreActivities } from './restoreContract.js';
 
 export interface RestoreDependencies {
-  readonly fleetName: string;
   readonly records: RecordStore;
   readonly fleet: FleetStore;
   readonly credentials: Credentials;
 }
 
 export function restoreActivities(dependencies: RestoreDependencies): RestoreActivities {
-  const { fleetName, records, fleet, credentials } = dependencies;
+  const { records, fleet, credentials } = dependencies;
   const access = redisAccess(credentials);
 
   return {
     async placeRestore({ request }) {
-      const [applied, list] = await Promise.all([fleet.read(), records.list()]);
-      if (applied === null) {
-        throw new FleetError(
-          'NotFound',
-          `No fleet file was applied to fleet ${fleetName} yet, so nobody knows where its backups are. \`redis-fleet apply\` it.`,
-        );
-      }
+      const [applied, list] = await Promise.all([
+        fleet.applied('nobody knows where its backups are'),
+        records.list(),
+      ]);
       const unreadable = list.invalid.find(({ database }) => database === request.database);
       if (unreadable) throw unreadable.problem;
       const all = list.records.map(({ record }) => record);
-      return { place: placeRestore(applied.fleet, all, request), store: applied.fleet.backups.store };
+      return { place: placeRestore(applied, all, request), store: applied.backups.store };
     },
 
     async publishRestored({ database, ...wanted }) {

@@ -33,14 +33,7 @@ export function switchoverActivities(dependencies: SwitchoverDependencies): Swit
   const { fleetName, records, fleet, leases, credentials } = dependencies;
   const access = redisAccess(credentials);
 
-  async function appliedFleet(): Promise<Fleet> {
-    const stored = await fleet.read();
-    if (stored) return stored.fleet;
-    throw new FleetError(
-      'NotFound',
-      `No fleet file was applied to fleet ${fleetName} yet, so nothing can be handed over. \`redis-fleet apply\` it.`,
-    );
-  }
+  const appliedFleet = (): Promise<Fleet> => fleet.applied('nothing can be handed over');
 
   async function recordsOf({ database, databases, host }: SwitchoverRequest): Promise<DatabaseRecord[]> {
     if (host !== undefined) {

@@ -28,10 +28,3 @@ export function requireReadable(host: string, settings: BackupSettings, keyring:
     );
   }
 }
-
-/** Beside redis-server, where that is named by its path. */
-export function checkProgram(env: NodeJS.ProcessEnv, redisServer: string): string {
-  const named = env['REDIS_FLEET_BIN_REDIS_CHECK_RDB'];
-  if (named !== undefined && named !== '') return named;
-  return redisServer.replace(/redis-server$/, 'redis-check-rdb');
-}

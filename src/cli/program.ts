@@ -6,9 +6,10 @@ import { BRING_UP_WAYS } from '../fleet/requests.js';
 import { CALLED_WRONGLY, WELL } from './context.js';
 import type { CliContext, ExitCode } from './context.js';
 import { reportFailure } from './failures.js';
+import { DETACH, FILE, JSON_OUTPUT } from './options.js';
 import { registerBackups } from './programBackups.js';
 import { registerFailover } from './programFailover.js';
-import { registerRestoring } from './programRestore.js';
+import { registerRestore } from './programRestore.js';
 import { registerRunbook } from './programRunbook.js';
 
 /** Where each system is found: the same for every command. */
@@ -21,10 +22,6 @@ Environment:
   REDIS_FLEET_DEBUG=1                             errors with their stack traces
 
 Exit codes: 0 well, 1 not well, 2 called wrongly.`;
-
-const FILE = ['-f, --file <file>', 'the fleet file (default: REDIS_FLEET_FILE, else fleet.yaml)'] as const;
-const JSON_OUTPUT = ['--json', 'print one JSON document instead of text'] as const;
-const DETACH = ['--detach', 'start it, and do not wait for its end'] as const;
 
 /** Sets the exit code that the process ends with. */
 export type SetExitCode = (code: ExitCode) => void;
@@ -70,7 +67,7 @@ async function createProgram(context: CliContext, setExitCode: SetExitCode): Pro
   registerFailover(program, context, setExitCode);
   registerBackups(program, context, setExitCode);
   registerRunbook(program, context, setExitCode);
-  registerRestoring(program, context, setExitCode);
+  registerRestore(program, context, setExitCode);
   await registerDaemons(program);
   return program;
 }

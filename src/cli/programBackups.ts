@@ -2,13 +2,11 @@
 
 import type { Command } from 'commander';
 import type { CliContext } from './context.js';
+import { DETACH, FILE, JSON_OUTPUT } from './options.js';
 import type { SetExitCode } from './program.js';
+import type { DrillOptions } from './commands/drill.js';
 import type { ExpireOptions } from './commands/backups.js';
 import type { TakeOptions } from './commands/takeBackups.js';
-
-const FILE = ['-f, --file <file>', 'the fleet file (default: REDIS_FLEET_FILE, else fleet.yaml)'] as const;
-const JSON_OUTPUT = ['--json', 'print one JSON document instead of text'] as const;
-const DETACH = ['--detach', 'start it, and do not wait for its end'] as const;
 
 interface Common {
   readonly file?: string;
@@ -81,5 +79,21 @@ export function registerBackups(program: Command, context: CliContext, setExitCo
     .action(async (database: string | undefined, options: TakeOptions) => {
       const { takeBackupsCommand } = await import('./commands/takeBackups.js');
       setExitCode(await takeBackupsCommand(context, database, options));
+    });
+  registerDrill(backups, context, setExitCode);
+}
+
+function registerDrill(backups: Command, context: CliContext, setExitCode: SetExitCode): void {
+  backups
+    .command('drill')
+    .argument('[database]', 'only this one, due or not (default: all that are due)')
+    .description('Restore backups for real, into processes of their own, and look at what comes of them')
+    .option('--host <host>', 'where (default: the host with the most room)')
+    .option(...FILE)
+    .option(...DETACH)
+    .option(...JSON_OUTPUT)
+    .action(async (database: string | undefined, options: DrillOptions) => {
+      const { drillCommand } = await import('./commands/drill.js');
+      setExitCode(await drillCommand(context, database, options));
     });
 }

@@ -4,12 +4,9 @@ import type { Command } from 'commander';
 import type { PromoteOptions } from './commands/promote.js';
 import type { SwitchoverOptions } from './commands/switchover.js';
 import type { CliContext } from './context.js';
+import { DETACH, FILE, JSON_OUTPUT } from './options.js';
 import type { SetExitCode } from './program.js';
 import { registerWatching } from './programWatching.js';
-
-const FILE = ['-f, --file <file>', 'the fleet file (default: REDIS_FLEET_FILE, else fleet.yaml)'] as const;
-const JSON_OUTPUT = ['--json', 'print one JSON document instead of text'] as const;
-const DETACH = ['--detach', 'start it, and do not wait for its end'] as const;
 
 export function registerFailover(program: Command, context: CliContext, setExitCode: SetExitCode): void {
   registerSwitchover(program, context, setExitCode);

@@ -1,25 +1,12 @@
-/** Commands that use backups: names, options and help. */
+/** `redis-fleet restore`: names, options and help. */
 
 import { InvalidArgumentError, type Command } from 'commander';
-import type { DrillOptions } from './commands/drill.js';
 import type { RestoreOptions } from './commands/restore.js';
 import type { CliContext } from './context.js';
+import { DETACH, FILE, JSON_OUTPUT } from './options.js';
 import type { SetExitCode } from './program.js';
 
-const FILE = ['-f, --file <file>', 'the fleet file (default: REDIS_FLEET_FILE, else fleet.yaml)'] as const;
-const JSON_OUTPUT = ['--json', 'print one JSON document instead of text'] as const;
-const DETACH = ['--detach', 'start it, and do not wait for its end'] as const;
-
-/** After those that take backups, whose group the drill belongs to. */
-export function registerRestoring(program: Command, context: CliContext, setExitCode: SetExitCode): void {
-  registerRestore(program, context, setExitCode);
-  const backups =
-    program.commands.find((command) => command.name() === 'backups') ??
-    program.command('backups').description('What there is of backups, and what they are worth');
-  registerDrill(backups, context, setExitCode);
-}
-
-function registerRestore(program: Command, context: CliContext, setExitCode: SetExitCode): void {
+export function registerRestore(program: Command, context: CliContext, setExitCode: SetExitCode): void {
   program
     .command('restore')
     .argument('<database>', 'the database whose backup is restored')
@@ -45,21 +32,6 @@ function registerRestore(program: Command, context: CliContext, setExitCode: Set
     .action(async (database: string, options: RestoreOptions) => {
       const { restoreCommand } = await import('./commands/restore.js');
       setExitCode(await restoreCommand(context, database, options));
-    });
-}
-
-function registerDrill(backups: Command, context: CliContext, setExitCode: SetExitCode): void {
-  backups
-    .command('drill')
-    .argument('[database]', 'only this one, due or not (default: all that are due)')
-    .description('Restore backups for real, into processes of their own, and look at what comes of them')
-    .option('--host <host>', 'where (default: the host with the most room)')
-    .option(...FILE)
-    .option(...DETACH)
-    .option(...JSON_OUTPUT)
-    .action(async (database: string | undefined, options: DrillOptions) => {
-      const { drillCommand } = await import('./commands/drill.js');
-      setExitCode(await drillCommand(context, database, options));
     });
 }
 

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { CONTROL_MESSAGES } from '../fleet/runbook.js';
 import type { ControlMessage } from '../fleet/runbook.js';
 import type { CliContext } from './context.js';
+import { JSON_OUTPUT } from './options.js';
 import type { SetExitCode } from './program.js';
 
 const MEANING: Readonly<Record<ControlMessage, string>> = {
@@ -19,7 +20,7 @@ export function registerRunbook(program: Command, context: CliContext, setExitCo
     .command('list')
     .description('List runbooks, the open ones first; a new one appears a moment after its start')
     .option('--all', 'every ended one, not only the last ten')
-    .option('--json', 'print one JSON document instead of text')
+    .option(...JSON_OUTPUT)
     .action(async (options: { json?: boolean; all?: boolean }) => {
       const { listCommand } = await import('./commands/runbook.js');
       setExitCode(await listCommand(context, options));
@@ -28,7 +29,7 @@ export function registerRunbook(program: Command, context: CliContext, setExitCo
     .command('show')
     .argument('<id>', 'the runbook, e.g. bringUpFollower/sessions-03')
     .description('Show its steps, notes and decisions, and the commands that move it on')
-    .option('--json', 'print one JSON document instead of text')
+    .option(...JSON_OUTPUT)
     .action(async (id: string, options: { json?: boolean }) => {
       const { showCommand } = await import('./commands/runbook.js');
       setExitCode(await showCommand(context, id, options));
@@ -40,7 +41,7 @@ export function registerRunbook(program: Command, context: CliContext, setExitCo
       .description(MEANING[message])
       .requiredOption('--reason <text>', 'why; it is kept with the runbook')
       .option('--by <name>', 'who says so (default: $USER)')
-      .option('--json', 'print one JSON document instead of text')
+      .option(...JSON_OUTPUT)
       .action(async (id: string, options: { json?: boolean; reason: string; by?: string }) => {
         const { moveCommand } = await import('./commands/runbook.js');
         setExitCode(await moveCommand(context, message, id, options));

@@ -3,10 +3,9 @@
 import type { Command } from 'commander';
 import type { MaintenanceOffOptions, MaintenanceOnOptions } from './commands/maintenance.js';
 import type { CliContext } from './context.js';
+import { FILE, JSON_OUTPUT } from './options.js';
 import type { SetExitCode } from './program.js';
 
-const FILE = ['-f, --file <file>', 'the fleet file (default: REDIS_FLEET_FILE, else fleet.yaml)'] as const;
-const JSON_OUTPUT = ['--json', 'print one JSON document instead of text'] as const;
 const TARGETS = [
   ['--database <database>', 'of this database'],
   ['--host <host>', 'of this host: all databases that have a leader or follower there'],

@@ -1,5 +1,6 @@
 /** What plan and apply say and do about schedules. */
 
+import type { Client } from '@temporalio/client';
 import { messageOf } from '../fleet/errors.js';
 import type { Fleet } from '../fleet/fleet.js';
 import { planSchedules, schedulesOf } from '../fleet/schedules.js';
@@ -12,12 +13,8 @@ export type PlannedSchedules = readonly ScheduleChange[] | { readonly unknown: s
 
 /** Changes nothing. */
 export async function plannedSchedules(context: CliContext, fleet: Fleet): Promise<PlannedSchedules> {
-  const { readSchedules } = await import('../connections/schedules.js');
   try {
-    return await withTemporal(context, async (client) => {
-      const wanted = schedulesOf(fleet);
-      return planSchedules(wanted, await readSchedules(client, fleet.name, wanted));
-    });
+    return await withTemporal(context, (client) => plannedChanges(client, fleet));
   } catch (error) {
     return { unknown: messageOf(error) };
   }
@@ -25,13 +22,18 @@ export async function plannedSchedules(context: CliContext, fleet: Fleet): Promi
 
 /** @returns what was done @throws Unreachable, WrongCredentials */
 export async function applySchedules(context: CliContext, fleet: Fleet): Promise<readonly ScheduleChange[]> {
-  const { changeSchedules, readSchedules } = await import('../connections/schedules.js');
+  const { changeSchedules } = await import('../connections/schedules.js');
   return await withTemporal(context, async (client) => {
-    const wanted = schedulesOf(fleet);
-    const changes = planSchedules(wanted, await readSchedules(client, fleet.name, wanted));
+    const changes = await plannedChanges(client, fleet);
     await changeSchedules(client, fleet.name, changes);
     return changes;
   });
+}
+
+async function plannedChanges(client: Client, fleet: Fleet): Promise<readonly ScheduleChange[]> {
+  const { readSchedules } = await import('../connections/schedules.js');
+  const wanted = schedulesOf(fleet);
+  return planSchedules(wanted, await readSchedules(client, fleet.name, wanted));
 }
 
 const MARKS: Readonly<Record<ScheduleChange['kind'], string>> = {

@@ -6,6 +6,7 @@
 import { spendable } from './headroom.js';
 import type { HostReport } from './facts.js';
 import type { Fleet } from './fleet.js';
+import { hostsOf } from './placement.js';
 import { showDuration } from './quantities.js';
 import type { DatabaseRecord } from './record.js';
 import { isFresh } from './reportAge.js';
@@ -140,7 +141,7 @@ function roomiest(
   wanted: string | undefined,
   now: number,
 ): string | null {
-  const known = new Set(fleet.servers.flatMap(({ hosts }) => hosts.map(({ name }) => name)));
+  const known = new Set(hostsOf(fleet).map(({ name }) => name));
   const room = reports
     .filter((report) => known.has(report.host) && isFresh(report, now))
     .filter(({ host }) => wanted === undefined || host === wanted)

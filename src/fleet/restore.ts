@@ -67,7 +67,7 @@ export function lossOf(
 
 /** `42m old (as of 2026-…)`. */
 export function ageText(backup: Pick<FetchedBackup, 'takenAt'>, { ageMs }: Loss): string {
-  return `${showDuration(Math.round(ageMs / 1_000) * 1_000)} old (as of ${backup.takenAt})`;
+  return `${inSeconds(ageMs)} old (as of ${backup.takenAt})`;
 }
 
 export function lossText({ bytes, source, ageMs }: Loss): string {
@@ -75,7 +75,12 @@ export function lossText({ bytes, source, ageMs }: Loss): string {
     return `as far as ${showEndpoint(source)} tells, nothing was written since`;
   if (bytes !== null && source !== null)
     return `what was written since is lost: ${showSize(bytes)} of the replication stream, as far as ${showEndpoint(source)} tells`;
-  return `what was written in these ${showDuration(Math.round(ageMs / 1_000) * 1_000)} is lost, and how much that is nobody can tell: no process or file that is left continues the backup's history`;
+  return `what was written in these ${inSeconds(ageMs)} is lost, and how much that is nobody can tell: no process or file that is left continues the backup's history`;
+}
+
+/** Rounded up: what is lost is not made less. */
+function inSeconds(ms: number): string {
+  return showDuration(Math.max(1, Math.ceil(ms / 1_000)) * 1_000);
 }
 
 /** What an engineer approves. */

@@ -5,18 +5,16 @@ import type { BackupAccess } from '../backups/access.js';
 import { inventory } from '../backups/inventory.js';
 import { DamagedBackup, restoreFile } from '../backups/restoreFile.js';
 import { readSample, sampleDigest } from '../backups/sample.js';
-import { recordVerdict } from '../backups/verifyBackup.js';
 import type { BackupStore } from '../backups/store/store.js';
 import { newestVerified, type BackupInStore } from '../fleet/backup.js';
 import type { BackupManifest } from '../fleet/backupManifest.js';
-import { isProvenBad } from '../fleet/backupVerdict.js';
 import { FleetError } from '../fleet/errors.js';
 import type { SampledKey } from '../fleet/rdbSample.js';
 import { spendable } from '../fleet/headroom.js';
 import { parseProcessFacts } from '../fleet/processFacts.js';
 import { showSize } from '../fleet/quantities.js';
 import type { DrillHostActivities, DrillOutcome } from '../activities/drillContract.js';
-import { keysOfProof } from './fetchedBackups.js';
+import { keysOfProof, noteVerdict } from './fetchedBackups.js';
 import { hostMemory } from './hostMemory.js';
 import type { RedisProcesses } from './processes.js';
 import { makeScratchFolder, scratch, type Scratch } from './scratch.js';
@@ -87,9 +85,7 @@ async function tryOut(
     manifest = await restoreFile(store, ref, place.dataFile, options);
   } catch (error) {
     if (!(error instanceof DamagedBackup)) throw error;
-    if (isProvenBad(error.damage)) {
-      await recordVerdict(store, ref, error.damage, new Date().toISOString()).catch(() => undefined);
-    }
+    await noteVerdict(store, ref, error.damage);
     return end({ why: error.message, bytes: 0, keys: null, sampled: 0 });
   }
   const { bytes } = manifest.plain;
@@ -147,7 +143,6 @@ async function compareSample(
   };
 }
 
-/** Keys by chance, each with its whole value. */
 /** Keys by chance, each with its whole value. */
 async function readAtRandom(
   redis: Redis,

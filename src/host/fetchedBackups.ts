@@ -35,8 +35,11 @@ export interface FetchedBackups {
   discard(into: string): Promise<void>;
 }
 
-/** @param data the directory that holds the processes' directories */
-export function fetchedBackups(data: string, access: BackupAccess): FetchedBackups {
+/**
+ * @param data the directory that holds the processes' directories
+ * @param redisCheckRdb the program
+ */
+export function fetchedBackups(data: string, access: BackupAccess, redisCheckRdb: string): FetchedBackups {
   function folderOf(into: string): string {
     const problem = nameProblem(into);
     if (problem !== null) throw new FleetError('InvalidRequest', `into: ${problem}`);
@@ -72,12 +75,12 @@ export function fetchedBackups(data: string, access: BackupAccess): FetchedBacku
         try {
           const options = { keyring, ...(signal === undefined ? {} : { signal }) };
           const manifest = await restoreFile(store, ref, file, options);
-          const keys = await countedKeys(store, ref, file, manifest, signal);
+          const keys = await countedKeys(store, ref, file, manifest, redisCheckRdb, signal);
           return { sound: true, backup: fetchedOf(manifest, file, keys) };
         } catch (error) {
           if (!(error instanceof DamagedBackup)) throw error;
           await rm(file, { force: true });
-          await note(store, ref, error.damage);
+          await noteVerdict(store, ref, error.damage);
           return { sound: false, why: error.message };
         }
       });
@@ -95,15 +98,14 @@ async function countedKeys(
   ref: BackupRef,
   file: string,
   { plain, stored }: BackupManifest,
+  redisCheckRdb: string,
   signal: AbortSignal | undefined,
 ): Promise<number | null> {
   const { backups } = await inventory(store, ref.fleet, ref.database);
   const known = backups.find(({ id }) => id === ref.id);
   if (known !== undefined && isVerified(known)) return keysOfProof(store, ref);
   const source = await openRdb(file);
-  const read = await readThrough(source.pieces(signal), 'redis-check-rdb', signal).finally(() =>
-    source.close(),
-  );
+  const read = await readThrough(source.pieces(signal), redisCheckRdb, signal).finally(() => source.close());
   if (!read.ok) throw new DamagedBackup(ref, { kind: 'not loadable', why: read.why });
   const verdict: BackupVerdict = {
     kind: 'sound',
@@ -112,7 +114,7 @@ async function countedKeys(
     storedBytes: stored.bytes,
     storedSha256: stored.sha256,
   };
-  await note(store, ref, verdict);
+  await noteVerdict(store, ref, verdict);
   return read.keys;
 }
 
@@ -146,7 +148,7 @@ export async function keysOfProof(
 }
 
 /** So that nobody takes it, or checks it, again. A store that may only be read is no obstacle. */
-async function note(store: BackupStore, ref: BackupRef, verdict: BackupVerdict): Promise<void> {
+export async function noteVerdict(store: BackupStore, ref: BackupRef, verdict: BackupVerdict): Promise<void> {
   if (verdict.kind !== 'sound' && !isProvenBad(verdict)) return;
   await recordVerdict(store, ref, verdict, new Date().toISOString()).catch(() => undefined);
 }

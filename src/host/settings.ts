@@ -23,6 +23,13 @@ export function redisServerProgram(env: NodeJS.ProcessEnv): string {
   return named.includes('/') ? path.resolve(named) : named;
 }
 
+/** Beside redis-server, where that is named by its path. */
+export function redisCheckRdbProgram(env: NodeJS.ProcessEnv): string {
+  const named = env['REDIS_FLEET_BIN_REDIS_CHECK_RDB'];
+  if (named !== undefined && named !== '') return named;
+  return redisServerProgram(env).replace(/redis-server$/, 'redis-check-rdb');
+}
+
 export function endpointOf(settings: Pick<HostSettings, 'host' | 'address'>, port: number): Endpoint {
   return { host: settings.host, address: settings.address, port };
 }

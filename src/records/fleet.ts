@@ -16,6 +16,8 @@ export interface StoredFleet {
 export interface FleetStore {
   /** null: none applied yet. @throws FleetError InvalidRecord, Unreachable */
   read(): Promise<StoredFleet | null>;
+  /** @param without completes "No fleet file was applied to fleet demo yet, so …". @throws FleetError NotFound: none was */
+  applied(without: string): Promise<Fleet>;
   /** @param expectedIndex of the fleet that was read, ABSENT when there was none. @throws FleetError RecordChanged */
   write(fleet: Fleet, expectedIndex: number): Promise<void>;
   /** Calls `onChange` at once and after every change, until `signal` aborts; survives outages, and what nobody can read. */
@@ -40,10 +42,21 @@ export function fleetStore(consul: FleetConsul, fleetName: string): FleetStore {
     return { fleet: { ...value, detection, backups }, modifyIndex: entry.modifyIndex };
   }
 
+  async function read(): Promise<StoredFleet | null> {
+    const entry = await readEntry(consul, key, { consistent: true });
+    return entry === null ? null : toStored(entry);
+  }
+
   return {
-    async read() {
-      const entry = await readEntry(consul, key, { consistent: true });
-      return entry === null ? null : toStored(entry);
+    read,
+    async applied(without) {
+      const stored = await read();
+      if (stored !== null) return stored.fleet;
+      throw new FleetError(
+        'NotFound',
+        `No fleet file was applied to fleet ${fleetName} yet, so ${without}. Write one, look at it with ` +
+          '`redis-fleet plan FILE`, and `redis-fleet apply FILE`.',
+      );
     },
     async watch(onChange, signal) {
       const tell = ([entry]: readonly Entry[]): void => {

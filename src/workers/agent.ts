@@ -27,7 +27,7 @@ import { permitStore } from '../records/permits.js';
 import { redisProcesses } from '../host/processes.js';
 import { hostDuties } from '../host/duties.js';
 import { scratch } from '../host/scratch.js';
-import { redisServerProgram, type HostSettings } from '../host/settings.js';
+import { redisCheckRdbProgram, redisServerProgram, type HostSettings } from '../host/settings.js';
 import { HEARTBEAT_THROTTLE, activityInterceptors } from './activityInterceptors.js';
 import { handBackInterrupted } from './interrupted.js';
 import { installRuntime } from './runtime.js';
@@ -78,12 +78,14 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   const processes = redisProcesses(settings);
   const duties = hostDuties({ fleet, settings, processes, consul, log, leases });
   const access = backupAccess(env);
+  const redisCheckRdb = redisCheckRdbProgram(env);
   // What a drill left whose agent was killed, and that nobody may try again.
   await scratch(settings).remove();
   const beside = hostActivities({
     settings,
     processes,
     backups: access,
+    redisCheckRdb,
     currentSignal: () => Context.current().cancellationSignal,
     currentRun: () => Context.current().info.workflowExecution?.runId ?? 'nobody',
     onChange: () => duties.wake(),
@@ -102,7 +104,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
         askOwnerState: askTemporal(client),
       }),
       access,
-      env,
+      redisCheckRdb,
     }),
   });
 

@@ -18,7 +18,7 @@ import type { FleetStore } from '../records/fleet.js';
 export const METRICS_VARIABLE = 'REDIS_FLEET_METRICS';
 
 export interface MetricsSources {
-  readonly fleet: Pick<FleetStore, 'read'>;
+  readonly fleet: Pick<FleetStore, 'applied'>;
   readonly backups: Pick<BackupRecordStore, 'list'>;
   readonly drills: Pick<DrillStore, 'list'>;
 }
@@ -64,12 +64,14 @@ export async function exposition(
   { fleet: fleets, backups, drills }: MetricsSources,
   now: number,
 ): Promise<{ readonly text: string; readonly contentType: string }> {
-  const [stored, taken, drilled] = await Promise.all([fleets.read(), backups.list(), drills.list()]);
-  if (stored === null)
-    throw new FleetError('NotFound', 'No fleet file was applied yet: redis-fleet apply FILE');
+  const [applied, taken, drilled] = await Promise.all([
+    fleets.applied('there is nothing to tell of it'),
+    backups.list(),
+    drills.list(),
+  ]);
   const registry = new Registry();
   const gauge = gauges(registry);
-  const { name: fleet, databases, backups: settings }: Fleet = stored.fleet;
+  const { name: fleet, databases, backups: settings }: Fleet = applied;
   gauge.paused.set({ fleet }, settings.paused ? 1 : 0);
   for (const { name: database } of databases) {
     const labels = { fleet, database };

@@ -2,6 +2,7 @@
 
 import { CancellationScope } from '@temporalio/workflow';
 import type { Fencing, PromotionCase } from '../fleet/promotion.js';
+import type { Endpoint } from '../fleet/record.js';
 import { control, onHost } from './engine/activityOptions.js';
 import type { Bounds } from './engine/activityOptions.js';
 
@@ -60,7 +61,7 @@ export async function fenceAll(
 
 function meansFor(found: PromotionCase, byLease: Means): readonly Means[] {
   const byAgent = (): Promise<Fencing> => fenceByAgent(found);
-  const byNetwork = (): Promise<Fencing> => fenceOverNetwork(found);
+  const byNetwork = (): Promise<Fencing> => fenceOverNetwork(found.database, found.leader);
   if (found.verdict.state !== 'failed') return [];
   switch (found.verdict.fence) {
     case 'agent':
@@ -92,14 +93,13 @@ async function fenceByAgent({ database, leader }: PromotionCase): Promise<Fencin
   });
 }
 
-async function fenceOverNetwork({ database, leader }: PromotionCase): Promise<Fencing> {
-  return control(`fence ${database} over the network`, OVER_NETWORK).fenceOverNetwork({
-    database,
-    endpoint: leader,
-  });
+/** Without its agent. @throws NotFenced: it does not answer */
+export async function fenceOverNetwork(database: string, endpoint: Endpoint): Promise<Fencing> {
+  return control(`fence ${database} over the network`, OVER_NETWORK).fenceOverNetwork({ database, endpoint });
 }
 
-async function breakLease(host: string, why: string): Promise<Fencing> {
+/** Nobody on the host leads any more when it returns. @throws NotFenced: its agent renewed it */
+export async function breakLease(host: string, why: string): Promise<Fencing> {
   await control(`wait out the lease of ${host}`, BY_LEASE).breakLease({ host, why });
   return 'lease';
 }

@@ -3,13 +3,14 @@
 import { sleep } from '@temporalio/workflow';
 import type { BackupsOf } from '../activities/restoreContract.js';
 import type { DatabaseRecord, Endpoint } from '../fleet/record.js';
-import { sameEndpoint, showEndpoint } from '../fleet/record.js';
+import { sameEndpoint } from '../fleet/record.js';
 import type { RestoreDatabaseRequest } from '../fleet/requests.js';
 import { ageText, lossOf, lossText, replaceDanger, type StandingProcess } from '../fleet/restore.js';
 import type { RestorePlace } from '../fleet/restorePlace.js';
 import { control, FOR_DATA, local, onHost } from './engine/activityOptions.js';
 import { failureKind, refusal } from './engine/failures.js';
 import type { Runbook } from './engine/runbook.js';
+import { breakLease, fenceOverNetwork } from './promotionFencing.js';
 import { chooseBackup, discardFetched, fetchBackup } from './restoreFetch.js';
 import { lookAtStanding } from './restoreLook.js';
 import { CLAIM, LOOK, RELEASE, REPLACE, TIDY } from './restoreOutline.js';
@@ -146,14 +147,10 @@ async function stop(
 /** The old leader's host is out of reach of its agent's queue: by command, or by its lease. */
 async function fenceFromAfar(database: string, endpoint: Endpoint): Promise<void> {
   try {
-    await control(`fence ${showEndpoint(endpoint)}`, {
-      retry: { maximumAttempts: 2 },
-    }).fenceOverNetwork({ database, endpoint });
+    await fenceOverNetwork(database, endpoint);
   } catch (error) {
     if (failureKind(error) !== 'NotFenced') throw error;
-    await control(`wait for the lease of ${endpoint.host}`, {
-      startToCloseTimeout: '5 minutes',
-    }).breakLease({ host: endpoint.host, why: `${database} is restored on another host` });
+    await breakLease(endpoint.host, `${database} is restored on another host`);
   }
 }
 

@@ -16,7 +16,7 @@ import type { Endpoint } from '../../src/fleet/record.js';
 import { listDatabases, processFiles } from '../../src/host/layout.js';
 import { findRedis } from '../../src/host/procfs.js';
 import { redisProcesses, type RedisProcesses } from '../../src/host/processes.js';
-import { redisServerProgram, type HostSettings } from '../../src/host/settings.js';
+import { redisCheckRdbProgram, redisServerProgram, type HostSettings } from '../../src/host/settings.js';
 import { waitFor } from '../../src/testbed/waiting.js';
 
 const MiB = 1024 * 1024;
@@ -88,7 +88,12 @@ function makeStage(settings: HostSettings, portOf: (database: string) => number)
   return {
     settings,
     processes,
-    activities: hostActivities({ settings, processes, backups: backupAccess({}) }),
+    activities: hostActivities({
+      settings,
+      processes,
+      backups: backupAccess({}),
+      redisCheckRdb: redisCheckRdbProgram(process.env),
+    }),
     endpoint,
     use,
     spec: (database, changes = {}) => ({

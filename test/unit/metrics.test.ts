@@ -38,7 +38,7 @@ function drill(database: string, passed: boolean, lastPassed: string | null): Dr
 
 function sources(backups = '{ every: 1h, deadline: 2h }'): MetricsSources {
   return {
-    fleet: { read: () => Promise.resolve({ fleet: fleetWith(backups), modifyIndex: 1 }) },
+    fleet: { applied: () => Promise.resolve(fleetWith(backups)) },
     backups: {
       list: () =>
         Promise.resolve([backup('fresh', '2026-03-01T11:30:00Z'), backup('old', '2026-03-01T09:00:00Z')]),

@@ -3,7 +3,6 @@
 import { backupAccess } from '../../backups/access.js';
 import { expiryOf } from '../../backups/expire.js';
 import { inventory, removeBackup } from '../../backups/inventory.js';
-import { checkProgram } from '../../backups/readable.js';
 import { getText } from '../../backups/store/smallObjects.js';
 import type { BackupStore } from '../../backups/store/store.js';
 import { recordVerdict, verifyBackup } from '../../backups/verifyBackup.js';
@@ -16,7 +15,7 @@ import { FleetError } from '../../fleet/errors.js';
 import type { Fleet } from '../../fleet/fleet.js';
 import { freshnessOf, overdueText } from '../../fleet/freshness.js';
 import { showDuration, showSize } from '../../fleet/quantities.js';
-import { redisServerProgram } from '../../host/settings.js';
+import { redisCheckRdbProgram } from '../../host/settings.js';
 import { withConsul } from '../connect.js';
 import { NOT_WELL, printJson, printLine, WELL } from '../context.js';
 import type { CliContext, ExitCode } from '../context.js';
@@ -126,7 +125,7 @@ export async function verifyBackupCommand(
     const verdict = await verifyBackup(store, ref, {
       keyring: await access.keyring(),
       signal: context.interruption(),
-      redisCheckRdb: checkProgram(context.env, redisServerProgram(context.env)),
+      redisCheckRdb: redisCheckRdbProgram(context.env),
     });
     await recordVerdict(store, ref, verdict, new Date().toISOString());
     const text = verdictText(ref, verdict);
