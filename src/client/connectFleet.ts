@@ -4,6 +4,7 @@ import type { Redis, RedisOptions } from 'ioredis';
 import { consulFromEnvironment, type FleetConsul } from '../connections/consul.js';
 import { FleetRedis } from './fleetRedis.js';
 import { lastKnownFile } from './lastKnown.js';
+import { RecordFeed } from './recordFeed.js';
 import { RecordWatch, type ClientLog } from './recordWatch.js';
 import type { Role } from './target.js';
 
@@ -64,11 +65,12 @@ export function connectFleet(options: ConnectOptions): FleetConnection {
   const { fleet, log = SILENT } = options;
   const consul = options.consul ?? consulFromEnvironment();
   const lastKnown = options.lastKnownFile === undefined ? null : lastKnownFile(options.lastKnownFile, fleet);
+  const feed = new RecordFeed(consul, fleet);
   const watches = new Map<string, RecordWatch>();
   const clients = new Set<FleetRedis>();
 
   function watchOf(database: string): RecordWatch {
-    const watch = watches.get(database) ?? new RecordWatch({ consul, fleet, database, log, lastKnown });
+    const watch = watches.get(database) ?? new RecordWatch({ consul, feed, fleet, database, log, lastKnown });
     watches.set(database, watch);
     return watch;
   }
@@ -93,6 +95,7 @@ export function connectFleet(options: ConnectOptions): FleetConnection {
     },
     close() {
       for (const client of clients) client.release();
+      feed.close();
       for (const watch of watches.values()) watch.close();
       clients.clear();
       watches.clear();

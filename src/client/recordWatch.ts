@@ -1,13 +1,13 @@
-/** One database's record, followed with a blocking query. An outage of Consul changes nothing of what is known. */
+/** One database's record, as it is followed. An outage of Consul changes nothing of what is known. */
 
 import type { FleetConsul } from '../connections/consul.js';
-import type { FleetError } from '../fleet/errors.js';
 import { messageOf } from '../fleet/errors.js';
 import { consulKeys } from '../fleet/names.js';
 import { showEndpoint } from '../fleet/record.js';
 import { parseRecord } from '../fleet/recordFormat.js';
-import { readEntry, watchKey, type Entry } from '../records/kv.js';
+import { readEntry, type Entry } from '../records/kv.js';
 import type { LastKnown } from './lastKnown.js';
+import type { RecordFeed } from './recordFeed.js';
 import { sameForClients, type KnownRecord } from './target.js';
 
 /** pino and the console are such logs. */
@@ -18,6 +18,7 @@ export interface ClientLog {
 
 export interface RecordWatchOptions {
   readonly consul: FleetConsul;
+  readonly feed: RecordFeed;
   readonly fleet: string;
   readonly database: string;
   readonly log: ClientLog;
@@ -47,7 +48,7 @@ export class RecordWatch {
   constructor(options: RecordWatchOptions) {
     this.#options = options;
     this.#key = consulKeys(options.fleet).database(options.database);
-    void this.#follow();
+    this.#follow();
   }
 
   /** null: nothing is known yet. */
@@ -98,29 +99,27 @@ export class RecordWatch {
     this.#listeners.clear();
   }
 
-  async #follow(): Promise<void> {
-    const { consul, log, database } = this.#options;
+  #follow(): void {
+    const { feed, log, database } = this.#options;
     const patience = setTimeout(() => this.#away('Consul does not answer'), CONSUL_PATIENCE_MS);
-    const handlers = {
-      onChange: ([entry]: readonly Entry[]): void => {
+    this.#stop.signal.addEventListener('abort', () => clearTimeout(patience));
+    feed.follow(database, {
+      onEntry: (entry) => {
         clearTimeout(patience);
         this.#outageEnds();
-        this.#saw(entry ?? null);
+        this.#saw(entry);
       },
-      onProblem: (problem: FleetError): void => {
+      onProblem: (problem) => {
         clearTimeout(patience);
         log.warn(`${database}: ${problem.message} The last record seen stays.`);
         this.#away(problem.message.replace(/\.$/, ''));
         this.#outage ??= setInterval(() => this.nudge(), OUTAGE_NUDGE_MS);
       },
-    };
-    try {
-      await watchKey(consul, this.#key, handlers, this.#stop.signal);
-    } catch (error) {
-      log.warn(`${database}: its record is followed no more: ${messageOf(error)}`);
-    } finally {
-      clearTimeout(patience);
-    }
+      onEnd: (error) => {
+        clearTimeout(patience);
+        log.warn(`${database}: its record is followed no more: ${messageOf(error)}`);
+      },
+    });
   }
 
   /** true: there was one. */
