@@ -88,7 +88,7 @@ export async function promoteOne(
         ? leadAgain(before, { epoch }, author)
         : changeLeader(before, { epoch, leader: choice.to, follower, unplanned: true }, author);
     };
-    const after = await orLetGo(chosen, () =>
+    const after = await orLetGo(chosen, means, () =>
       changeRecord(means.records, database, listedFirst(means.records, stored), change),
     );
     const { to, behindBytes } = choice;
@@ -114,12 +114,19 @@ async function lead({ endpoint, redis }: OpenCandidate): Promise<void> {
 }
 
 /** A record that was taken from us meanwhile says who leads: this one does not. */
-async function orLetGo<T>({ redis }: OpenCandidate, set: () => Promise<T>): Promise<T> {
+async function orLetGo<T>(
+  { endpoint }: OpenCandidate,
+  { connections }: PromotionMeans,
+  set: () => Promise<T>,
+): Promise<T> {
   try {
     return await set();
   } catch (error) {
     if (error instanceof FleetError && !error.retryable) {
+      // A borrowed connection is closed as soon as the watch sees that record.
+      const { redis, close } = await connections.fresh(endpoint);
       await redis.replicaof(BLACK_HOLE.address, BLACK_HOLE.port).catch(() => undefined);
+      close();
     }
     throw error;
   }

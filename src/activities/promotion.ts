@@ -29,7 +29,7 @@ import type { ClaimedForPromotion, PromotionActivities } from './promotionContra
 import { promotionFenceActivities } from './promotionFence.js';
 import { promotionTidyActivities } from './promotionTidy.js';
 import { changeRecord, listedFirst } from './records.js';
-import { warmConnections } from './warmConnections.js';
+import type { WarmConnections } from './warmConnections.js';
 
 export interface PromotionDependencies {
   readonly fleetName: string;
@@ -38,14 +38,14 @@ export interface PromotionDependencies {
   readonly leases: LeaseStore;
   readonly fleet: FleetStore;
   readonly credentials: Credentials;
+  readonly connections: WarmConnections;
   readonly askOwnerState: AskOwnerState;
 }
 
 export function promotionActivities(dependencies: PromotionDependencies): PromotionActivities {
-  const { fleetName, records, fleet, credentials, askOwnerState } = dependencies;
+  const { fleetName, records, fleet, connections, askOwnerState } = dependencies;
   const watches = watchStore(dependencies.consul, fleetName);
-  const connections = warmConnections(credentials);
-  const looks = leaderLooks({ ...dependencies, connections });
+  const looks = leaderLooks(dependencies);
 
   const appliedFleet = (): Promise<Fleet> => fleet.applied('it has nothing to promote');
 

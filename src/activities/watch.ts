@@ -20,11 +20,14 @@ import { ServerWatch } from './watch/serverWatch.js';
 import { Surroundings } from './watch/surroundings.js';
 import { Telling } from './watch/telling.js';
 import type { WatchActivities } from './watchContract.js';
+import type { WarmConnections } from './warmConnections.js';
 
 export interface WatchDependencies {
   readonly fleetName: string;
   readonly consul: FleetConsul;
   readonly credentials: Credentials;
+  /** Promotions use those to followers. */
+  readonly connections: WarmConnections;
   /** Opens a client that says at once when Temporal is away; closed when nothing is watched here any more. */
   readonly openTemporal: () => Client;
   readonly log: Log;
@@ -45,7 +48,7 @@ interface Running {
 }
 
 export function watchActivities(dependencies: WatchDependencies): WatchActivities {
-  const { consul, fleetName, fleet, records, leases, credentials, log } = dependencies;
+  const { consul, fleetName, fleet, records, leases, credentials, connections, log } = dependencies;
   const maintenance = maintenanceStore(consul, fleetName);
   const watches = watchStore(consul, fleetName);
   const surroundings = new Surroundings({ fleetName, consul, fleet, records, maintenance });
@@ -101,6 +104,7 @@ export function watchActivities(dependencies: WatchDependencies): WatchActivitie
       workflowId,
       worker: `${hostname()}, process ${String(process.pid)}`,
       credentials,
+      lend: (endpoint, current) => connections.lend(endpoint, current),
       surroundings,
       leases,
       owners: new Owners(dependencies.askOwnerState, () => watch.wake()),

@@ -15,6 +15,7 @@ import { redisActivities } from '../activities/redis.js';
 import { requestActivities } from '../activities/requests.js';
 import { restoreActivities } from '../activities/restore.js';
 import { switchoverActivities } from '../activities/switchover.js';
+import { warmConnections } from '../activities/warmConnections.js';
 import { watchActivities } from '../activities/watch.js';
 import type { ControlActivities } from '../activities/contracts.js';
 import { awaitConsul, consulFromEnvironment } from '../connections/consul.js';
@@ -94,6 +95,7 @@ export async function runControlWorker(options: ControlWorkerOptions): Promise<v
       const client = new Client({ connection, namespace, ...converter(options) });
       const known = { ...stores(consul, fleetName), fleetName, askOwnerState: askTemporal(client) };
       const openTemporal = (): Client => impatientTemporalClient(env, options.dataConverter);
+      const connections = warmConnections(credentials);
       const activities: ControlActivities = {
         ...requestActivities({ fleetName }),
         ...recordActivities(known),
@@ -106,8 +108,8 @@ export async function runControlWorker(options: ControlWorkerOptions): Promise<v
         }),
         ...restoreActivities({ ...known, credentials }),
         ...backupActivities(known),
-        ...promotionActivities({ ...known, consul, credentials }),
-        ...watchActivities({ ...known, consul, credentials, openTemporal, log, signal }),
+        ...promotionActivities({ ...known, consul, credentials, connections }),
+        ...watchActivities({ ...known, consul, credentials, connections, openTemporal, log, signal }),
       };
       const worker = await Worker.create({
         connection,

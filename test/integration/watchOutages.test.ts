@@ -87,7 +87,8 @@ describe('a watch without', () => {
       `Temporal back (answers after ${String(answersAt - releasedAt)} ms) → promoteFollower started: ` +
         `${String(at - releasedAt)} ms, record changed: ${String(Date.now() - releasedAt)} ms`,
     );
-    expect(at - answersAt).toBeLessThan(3 * SECOND);
+    // A connection that hides outages, as a worker has it, takes up to ten.
+    expect(at - answersAt).toBeLessThan(8 * SECOND);
   });
 
   it('Consul promotes and demotes nobody, and why says so', async () => {

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FollowerProbe } from '../../src/activities/watch/followerProbe.js';
 import { LeaderProbe } from '../../src/activities/watch/leaderProbe.js';
 import { withRedis } from '../../src/connections/redis.js';
+import { warmConnections } from '../../src/activities/warmConnections.js';
 import { processWatch } from '../../src/host/watching.js';
 import { findBinary } from '../../src/dev/binaries.js';
 import type { Sighting } from '../../src/fleet/failure.js';
@@ -83,6 +84,30 @@ describe('a probe', () => {
       deadlineMs: 30_000,
       what: 'no client more than before',
     });
+  });
+
+  it('lends its connection to whoever looks at its follower, and whoever comes later opens one', async () => {
+    const connections = warmConnections(CREDENTIALS);
+    const follower = new FollowerProbe({
+      endpoint,
+      leader: { host: 'nobody', address: ADDRESS, port: 1 },
+      credentials: CREDENTIALS,
+      downAfterMs: DOWN_AFTER,
+      lend: (at, current) => connections.lend(at, current),
+      onSeen: () => undefined,
+    });
+    await follower.ask();
+    const borrowed = await connections.look(endpoint);
+    expect(borrowed.look.answers).toBe(true);
+    borrowed.close();
+    const again = await connections.look(endpoint);
+    expect(again.redis).toBe(borrowed.redis);
+    expect(again.redis.status).toBe('ready');
+    follower.close();
+    const own = await connections.look(endpoint);
+    expect(own.look.answers).toBe(true);
+    expect(own.redis).not.toBe(borrowed.redis);
+    own.close();
   });
 
   it('counts the silence of one that hangs, and sees it again when it wakes', async () => {

@@ -8,6 +8,7 @@ import { sameEndpoint } from '../../fleet/record.js';
 import type { DatabaseRecord, Endpoint } from '../../fleet/record.js';
 import type { WatchDecision } from '../../fleet/watching.js';
 import type { WatchedDatabase } from '../../fleet/watchView.js';
+import type { WarmConnections } from '../warmConnections.js';
 import type { LeaseObserver } from './leaseObserver.js';
 import { FOLLOWER_ASKED_EVERY_MS, FollowerProbe } from './followerProbe.js';
 import { LeaderProbe } from './leaderProbe.js';
@@ -17,6 +18,8 @@ export interface DatabaseWatchOptions {
   readonly downAfterMs: number;
   /** Of the leader's process, as an earlier watch knew it. */
   readonly runId: string | null;
+  /** The connections to followers. */
+  readonly lend: WarmConnections['lend'];
   readonly onSeen: (watch: DatabaseWatch) => void;
 }
 
@@ -187,12 +190,13 @@ export class DatabaseWatch {
 
   #probeFollower({ follower, leader }: DatabaseRecord): FollowerProbe | null {
     if (follower === null) return null;
-    const { credentials, downAfterMs, onSeen } = this.options;
+    const { credentials, downAfterMs, lend, onSeen } = this.options;
     return new FollowerProbe({
       endpoint: follower,
       leader,
       credentials,
       downAfterMs,
+      lend,
       onSeen: () => onSeen(this),
     });
   }

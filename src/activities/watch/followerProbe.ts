@@ -4,6 +4,7 @@ import type { Credentials } from '../../connections/credentials.js';
 import type { Redis } from '../../connections/redis.js';
 import type { LeaderSightings } from '../../fleet/failure.js';
 import type { Endpoint } from '../../fleet/record.js';
+import type { WarmConnections } from '../warmConnections.js';
 import { KeptConnection } from './keptConnection.js';
 
 export interface FollowerProbeOptions {
@@ -12,6 +13,8 @@ export interface FollowerProbeOptions {
   readonly leader: Endpoint;
   readonly credentials: Pick<Credentials, 'administrator'>;
   readonly downAfterMs: number;
+  /** To whoever may have to promote it. */
+  readonly lend?: WarmConnections['lend'];
   /** Something else was seen than before. */
   readonly onSeen: () => void;
 }
@@ -30,6 +33,7 @@ export class FollowerProbe {
   #look: Look | null = null;
   #askedAt: number | null = null;
   readonly #closing = new AbortController();
+  readonly #takeBack: (() => void) | undefined;
 
   constructor(private readonly options: FollowerProbeOptions) {
     const { endpoint, credentials, downAfterMs } = options;
@@ -39,6 +43,7 @@ export class FollowerProbe {
       timeoutMs: downAfterMs,
       onEnd: () => (this.#look = null),
     });
+    this.#takeBack = options.lend?.(endpoint, () => this.#connection.open);
   }
 
   /** null: it does not answer, or follows somebody else. */
@@ -74,6 +79,7 @@ export class FollowerProbe {
 
   close(): void {
     this.#closing.abort();
+    this.#takeBack?.();
     this.#connection.close();
   }
 

@@ -52,6 +52,11 @@ export class KeptConnection {
     }
   }
 
+  /** The open connection, for a question beside ours; null: there is none now. */
+  get open(): Redis | null {
+    return this.#redis?.status === 'ready' ? this.#redis : null;
+  }
+
   close(): void {
     this.#closed = true;
     if (this.#redis !== null) this.#drop(this.#redis);

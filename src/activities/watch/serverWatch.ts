@@ -11,6 +11,7 @@ import type { DatabaseRecord } from '../../fleet/record.js';
 import { decide, fingerprint } from '../../fleet/watching.js';
 import type { WatchedDatabase, WatchView } from '../../fleet/watchView.js';
 import type { LeaseStore } from '../../records/leases.js';
+import type { WarmConnections } from '../warmConnections.js';
 import { DatabaseWatch } from './databaseWatch.js';
 import { LeaseObserver } from './leaseObserver.js';
 import type { Owners } from './owners.js';
@@ -23,6 +24,8 @@ export interface ServerWatchDependencies {
   readonly workflowId: string;
   readonly worker: string;
   readonly credentials: Credentials;
+  /** The connections to followers. */
+  readonly lend: WarmConnections['lend'];
   readonly surroundings: Surroundings;
   readonly leases: LeaseStore;
   readonly owners: Owners;
@@ -138,11 +141,12 @@ export class ServerWatch {
       if (known.update(record)) this.promotions.forget(database, { served: false });
       return;
     }
-    const { credentials, knownRunIds } = this.dependencies;
+    const { credentials, knownRunIds, lend } = this.dependencies;
     const watch = new DatabaseWatch(record, {
       credentials,
       downAfterMs: this.#downAfterMs,
       runId: knownRunIds.get(`${database} ${String(epoch)}`) ?? null,
+      lend,
       onSeen: () => this.wake(),
     });
     this.#databases.set(database, watch);
