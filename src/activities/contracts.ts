@@ -11,6 +11,7 @@ import type { WorkflowType } from '../fleet/names.js';
 import type { BackupActivities, BackupHostActivities } from './backupContract.js';
 import type { DrillActivities, DrillHostActivities } from './drillContract.js';
 import type { FenceActivities } from './fenceContract.js';
+import type { MoveActivities, MoveHostActivities } from './moveContract.js';
 import type { PromotionActivities } from './promotionContract.js';
 import type { RestoreActivities, RestoreHostActivities } from './restoreContract.js';
 import type { SwitchoverActivities } from './switchoverContract.js';
@@ -120,10 +121,18 @@ export interface RedisActivities {
    */
   follow(input: { follower: Endpoint; leader: ForkBaseline; deadlineMs: number }): Promise<ProcessFacts>;
   /**
-   * Opens the source's gate for this one follower, and shuts it. The caller holds the fork permit.
+   * Opens the source's gate for these followers, and shuts it: one fork serves all of them. The caller holds the fork
+   * permit. `bufferBytes`: what the source may hold of its stream for each until it has loaded; default: Redis's own.
+   * `pointed`: somebody else points them at the source.
    * @throws FollowerUnfit, LeaderUnfit
    */
-  synchroniseFully(input: { source: ForkBaseline; follower: Endpoint; deadlineMs: number }): Promise<void>;
+  synchroniseFully(input: {
+    source: ForkBaseline;
+    followers: readonly Endpoint[];
+    deadlineMs: number;
+    bufferBytes?: number;
+    pointed?: true;
+  }): Promise<void>;
   /** Bytes a second that a leader's replication stream grows by, watched for `overMs`. */
   measureWriteRate(input: { leader: Endpoint; overMs: number }): Promise<number>;
   /** Shuts both gates of a process, whoever opened them. */
@@ -149,7 +158,8 @@ export interface ProcessSpec {
 }
 
 /** On `host/<host>`: what must run beside Redis. */
-export interface ProcessActivities extends FenceActivities, RestoreHostActivities, DrillHostActivities {
+export interface ProcessActivities
+  extends FenceActivities, RestoreHostActivities, DrillHostActivities, MoveHostActivities {
   hostMemory(): Promise<HostMemory>;
   hostProcess(input: { database: string }): Promise<HostProcess | null>;
   /** @throws PortInUse, NoHeadroom, DiskFull */
@@ -191,6 +201,7 @@ export type ControlActivities = RequestActivities &
   RecordActivities &
   RedisActivities &
   SwitchoverActivities &
+  MoveActivities &
   PromotionActivities &
   RestoreActivities &
   DrillActivities &

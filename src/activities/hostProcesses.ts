@@ -17,6 +17,7 @@ import {
 import { exclusiveByDatabase } from '../host/exclusive.js';
 import { fetchedBackups } from '../host/fetchedBackups.js';
 import { inspectDataFile } from '../host/inspectDataFile.js';
+import { pacedLink } from '../host/pacedLink.js';
 import { leadFromFile } from '../host/leadFromFile.js';
 import type { ProcessFiles } from '../host/layout.js';
 import type { RedisProcesses } from '../host/processes.js';
@@ -137,6 +138,8 @@ export function hostActivities(dependencies: HostActivityDependencies): ProcessA
         drill({ settings, processes, access: dependencies.backups }, input, stop),
       );
     },
+
+    followPaced: (copy) => pacedLink(settings, copy, signal()),
 
     async leadFromFile({ leader, position }) {
       const { runId, totalForks } = await leadFromFile(settings, leader, position);

@@ -3,19 +3,12 @@
 import { FleetError, messageOf } from '../fleet/errors.js';
 import { coverage } from '../fleet/backlog.js';
 import type { ProcessFacts } from '../fleet/facts.js';
-import {
-  BLACK_HOLE,
-  GATE_A_OPEN_DELAY,
-  GATE_A_SHUT,
-  isPointedAt,
-  linkTo,
-  othersWaiting,
-  REPLICATION_USER,
-} from '../fleet/gates.js';
+import { BLACK_HOLE, GATE_A_SHUT, isPointedAt, linkTo, REPLICATION_USER } from '../fleet/gates.js';
 import { showEndpoint, type Endpoint } from '../fleet/record.js';
 import type { ForkBaseline, RedisActivities } from './contracts.js';
 import { pollUntil } from './polling.js';
 import type { RedisAccess } from './redisAccess.js';
+import { BUFFER_LIMIT, synchroniseFully } from './synchronise.js';
 
 type ReplicationActivities = Pick<
   RedisActivities,
@@ -44,6 +37,7 @@ export function replicationActivities(access: RedisAccess): ReplicationActivitie
       for (const [name, value] of Object.entries(GATE_A_SHUT)) {
         await redis.config('SET', name, value);
       }
+      await redis.config('SET', 'client-output-buffer-limit', BUFFER_LIMIT);
       await redis.call('ACL', 'SETUSER', REPLICATION_USER, 'on');
     });
   }
@@ -112,64 +106,7 @@ export function replicationActivities(access: RedisAccess): ReplicationActivitie
       return end;
     },
 
-    /**
-     * 1 the follower asks, and waits behind the gate; 2 nobody new may ask; 3 nobody else waits; 4 the gate opens
-     * until the fork has begun; 5 it is shut again, whatever happened; 6 the follower loads what it was sent.
-     */
-    async synchroniseFully({ source, follower, deadlineMs }) {
-      const at = source.endpoint;
-      if (isSynchronised(await facts(follower), at)) {
-        await shutGates({ endpoint: at });
-        return;
-      }
-      try {
-        await access.sameProcess(source);
-        if (!isPointedAt(await facts(follower), at)) {
-          await pointAt(follower, at);
-        }
-        const asked = await pollUntil({ deadlineMs: 30_000 }, async () => {
-          const state = linkTo(await access.sameProcess(source), follower)?.state;
-          return state ?? null;
-        });
-        if (asked === null) {
-          throw new FleetError(
-            'FollowerUnfit',
-            `${showEndpoint(follower)} did not ask ${showEndpoint(at)} for its data within 30 s. Nothing forked. See the follower's redis.log, then retry.`,
-          );
-        }
-        if (asked === 'wait_bgsave') {
-          await use(at, (redis) => redis.call('ACL', 'SETUSER', REPLICATION_USER, 'off'));
-          const before = await access.sameProcess(source);
-          const others = othersWaiting(before, follower);
-          if (others.length > 0) {
-            throw new FleetError(
-              'FollowerUnfit',
-              `${others.map(({ address, port }) => `${address}:${port}`).join(', ')} also waits for a full synchronisation from ${showEndpoint(at)}, ` +
-                'and one fork for the follower of this runbook would serve it too. Nothing forked. Stop that process, then retry.',
-            );
-          }
-          await use(at, (redis) => redis.config('SET', 'repl-diskless-sync-delay', GATE_A_OPEN_DELAY));
-          await pollUntil({ deadlineMs: 10_000, everyMs: 20 }, async () => {
-            const now = await access.sameProcess(source);
-            return now.totalForks > before.totalForks ? true : null;
-          });
-        }
-      } finally {
-        await shutGates({ endpoint: at });
-      }
-      const arrived = await pollUntil({ deadlineMs, everyMs: 50 }, async () => {
-        await access.sameProcess(source);
-        const now = await access.facts(follower).catch(() => null); // it may not answer while it loads
-        return now !== null && isSynchronised(now, at) ? true : null;
-      });
-      if (arrived === null) {
-        throw new FleetError(
-          'FollowerUnfit',
-          `${showEndpoint(follower)} did not load the data of ${showEndpoint(at)} within ${Math.round(deadlineMs / 1000)} s. ` +
-            `The gate is shut again. See the follower's redis.log (disk full?), then retry.`,
-        );
-      }
-    },
+    synchroniseFully: (order) => synchroniseFully(access, { ...order, pointAt, shutGates }),
 
     async awaitCaughtUp({ leader, follower, deadlineMs }) {
       const started = Date.now();
@@ -226,8 +163,4 @@ function requireCovered(
         'It was not pointed at the leader, which did not fork. Abort this runbook and start it again: it will choose another way.',
     );
   }
-}
-
-function isSynchronised(facts: ProcessFacts, source: Endpoint): boolean {
-  return isPointedAt(facts, source) && facts.link?.up === true && !facts.link.synchronising && !facts.loading;
 }

@@ -121,7 +121,9 @@ export function switchoverActivities(dependencies: SwitchoverDependencies): Swit
         author: callingWorkflow('planned'),
         records,
         credentials,
-        async judge({ stored: { record }, leader, follower }) {
+        async judge({ stored, leader, follower }) {
+          // In a move it is another one than the follower that the record names.
+          const record = { ...stored.record, follower: input.to };
           const [applied, lease] = await Promise.all([appliedFleet(), followerLease(record)]);
           const sight = {
             record,
@@ -132,6 +134,7 @@ export function switchoverActivities(dependencies: SwitchoverDependencies): Swit
                 : ({ reachable: false, why: follower.why } as const),
             openGates: [],
             followerLease: lease,
+            withFollowerOfItsOwn: stored.record.operation?.type === 'moveDatabase',
           };
           return judgeSwitchover(sight, applied);
         },

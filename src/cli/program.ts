@@ -9,6 +9,7 @@ import { reportFailure } from './failures.js';
 import { DETACH, FILE, JSON_OUTPUT } from './options.js';
 import { registerBackups } from './programBackups.js';
 import { registerFailover } from './programFailover.js';
+import { registerMove } from './programMove.js';
 import { registerRestore } from './programRestore.js';
 import { registerRunbook } from './programRunbook.js';
 
@@ -65,6 +66,7 @@ async function createProgram(context: CliContext, setExitCode: SetExitCode): Pro
     .addHelpText('after', ENVIRONMENT);
   registerFleet(program, context, setExitCode);
   registerFailover(program, context, setExitCode);
+  registerMove(program, context, setExitCode);
   registerBackups(program, context, setExitCode);
   registerRunbook(program, context, setExitCode);
   registerRestore(program, context, setExitCode);

@@ -40,11 +40,15 @@ export function linkTo(facts: ProcessFacts, follower: Endpoint): ReplicaLink | n
   );
 }
 
-/** The followers that wait for a full synchronisation behind the gate, but for the one named. */
-export function othersWaiting(facts: ProcessFacts, follower: Endpoint): readonly ReplicaLink[] {
+/** The followers that wait for a full synchronisation behind the gate, but for those named. */
+export function othersWaiting(
+  facts: ProcessFacts,
+  ...followers: readonly Endpoint[]
+): readonly ReplicaLink[] {
   return facts.replicas.filter(
     (link) =>
-      link.state === 'wait_bgsave' && !(link.address === follower.address && link.port === follower.port),
+      link.state === 'wait_bgsave' &&
+      followers.every(({ address, port }) => link.address !== address || link.port !== port),
   );
 }
 

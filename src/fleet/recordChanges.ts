@@ -138,7 +138,7 @@ export function restoreFollowers(
 
 /**
  * A known follower leads from now on, with the next epoch. `follower` is the follower of the new leader: usually the
- * old leader, or null while there is none.
+ * old leader, or null while there is none. As planned, whoever followed before goes on doing so.
  */
 export function changeLeader(
   record: DatabaseRecord,
@@ -167,7 +167,8 @@ export function changeLeader(
         `The leader is still ${showEndpoint(record.leader)}.`,
     };
   }
-  const rest = withoutExtras(record, [wanted.leader, ...followersOf(wanted.follower)]);
+  const named = [wanted.leader, ...followersOf(wanted.follower)];
+  const rest = withoutExtras(wanted.unplanned ? record : withFollowerAside(record, named), named);
   const promotion = wanted.unplanned ? { promotion: promotionOf(record, author) } : {};
   return changed(
     { ...rest, ...promotion, epoch: record.epoch + 1, leader: wanted.leader, follower: wanted.follower },
@@ -277,6 +278,13 @@ function sameList(a: readonly Endpoint[], b: readonly Endpoint[]): boolean {
       return other !== undefined && sameEndpoint(endpoint, other);
     })
   );
+}
+
+/** One that is none of these is a further follower from now on. */
+function withFollowerAside(record: DatabaseRecord, named: readonly Endpoint[]): DatabaseRecord {
+  const { follower, extraFollowers = [] } = record;
+  if (follower === null || named.some((one) => sameEndpoint(one, follower))) return record;
+  return { ...record, extraFollowers: [...extraFollowers, follower] };
 }
 
 /** The record without these among its extra followers. */

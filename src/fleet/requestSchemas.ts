@@ -40,7 +40,8 @@ const port = z
     'this is not a port from 1024 to 65535',
   );
 
-const SLOWEST_COPY = 64 * 1024;
+/** Slower, and Redis takes its follower for lost. */
+const SLOWEST_COPY = 1024 * 1024;
 
 const bandwidth = z
   .number()
@@ -134,6 +135,7 @@ export const requestSchemas = {
       port: port.exactOptional(),
       bandwidth: bandwidth.exactOptional(),
       expectedLeader: name.exactOptional(),
+      ask: z.boolean().exactOptional(),
       approved: approvals.exactOptional(),
     })
     .readonly(),

@@ -81,6 +81,8 @@ export interface MoveDatabaseRequest {
   readonly bandwidth?: number;
   /** The host that the caller believes leads: refused when it does not. */
   readonly expectedLeader?: string;
+  /** Prepare everything, and wait for an engineer's word before the hand-over (`approve`). */
+  readonly ask?: boolean;
   readonly approved?: Approvals;
 }
 

@@ -31,6 +31,8 @@ export interface SwitchoverSight {
   /** Of the follower's host. null: its agent never held one. */
   readonly followerLease: HostLease | null;
   readonly expectedLeader?: string;
+  /** It leads a pair of its own afterwards, whose zones were looked at: those of the old leader do not matter. */
+  readonly withFollowerOfItsOwn?: boolean;
 }
 
 /** The stream that a follower must catch up with while writes are paused. Bytes. */
@@ -48,7 +50,7 @@ export function judgeSwitchover(
 }
 
 function recordProblem(
-  { record, expectedLeader, followerLease }: SwitchoverSight,
+  { record, expectedLeader, followerLease, withFollowerOfItsOwn = false }: SwitchoverSight,
   fleet: Pick<Fleet, 'servers'>,
 ): string | null {
   const { database, epoch, leader, follower } = record;
@@ -72,7 +74,7 @@ function recordProblem(
       'Add it to the file and apply it: redis-fleet apply'
     );
   }
-  const zone = zoneProblem(from, to);
+  const zone = withFollowerOfItsOwn ? null : zoneProblem(from, to);
   if (zone !== null) {
     return `Database ${database} may not be handed over: ${zone}. Bring up a follower in another zone: redis-fleet bring-up ${database} --host HOST`;
   }

@@ -9,6 +9,7 @@ import type { ActivityInterceptorsFactory, NativeConnection, WorkflowBundleOptio
 import { askTemporal } from '../activities/owner.js';
 import { drillActivities } from '../activities/drills.js';
 import { recordActivities } from '../activities/records.js';
+import { moveActivities } from '../activities/moves.js';
 import { promotionActivities } from '../activities/promotion.js';
 import { backupActivities } from '../activities/backups.js';
 import { redisActivities } from '../activities/redis.js';
@@ -35,6 +36,7 @@ import { recordStore } from '../records/databases.js';
 import { drillStore } from '../records/drills.js';
 import { fleetStore } from '../records/fleet.js';
 import { leaseStore } from '../records/leases.js';
+import { maintenanceStore } from '../records/maintenance.js';
 import { permitStore } from '../records/permits.js';
 import { reportStore } from '../records/reports.js';
 import { HEARTBEAT_THROTTLE, activityInterceptors } from './activityInterceptors.js';
@@ -101,6 +103,11 @@ export async function runControlWorker(options: ControlWorkerOptions): Promise<v
         ...recordActivities(known),
         ...redisActivities({ credentials }),
         ...switchoverActivities({ ...known, credentials }),
+        ...moveActivities({
+          ...known,
+          maintenance: maintenanceStore(consul, fleetName),
+          credentials,
+        }),
         ...drillActivities({
           ...known,
           reports: reportStore(consul, fleetName),

@@ -280,7 +280,12 @@ async function chainFrom(
     ...SYNCHRONISE,
     undo: givingBackForkRights(source),
     run: async () => {
-      await synchroniseUnderPermit(baseline, follower, database, `chain to ${follower.host}`);
+      await synchroniseUnderPermit({
+        source: baseline,
+        followers: [follower],
+        database,
+        reason: `chain to ${follower.host}`,
+      });
       await control(`catch up with ${source.host}`, FOR_DATA).awaitCaughtUp({
         leader: baseline,
         follower,
@@ -304,7 +309,13 @@ async function synchroniseFromLeader(
         'is written is copied: up to as much memory as the database has.',
     },
     undo: givingBackForkRights(leader.endpoint),
-    run: () => synchroniseUnderPermit(leader, follower, database, 'full synchronisation from the leader'),
+    run: () =>
+      synchroniseUnderPermit({
+        source: leader,
+        followers: [follower],
+        database,
+        reason: 'full synchronisation from the leader',
+      }),
   });
 }
 

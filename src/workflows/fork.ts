@@ -11,31 +11,50 @@ import { refusal } from './engine/failures.js';
 const PERMIT_WAIT_MS = 60_000;
 const LOAD_DEADLINE_MS = 3_600_000;
 
+export interface PermittedFork {
+  readonly source: ForkBaseline;
+  /** All served by one fork. */
+  readonly followers: readonly Endpoint[];
+  readonly database: string;
+  readonly reason: string;
+  /** For the permit; default: a minute. */
+  readonly waitMs?: number;
+  /** For the copy; default: an hour. */
+  readonly deadlineMs?: number;
+  /** While they load, the source may hold more of its stream for them than Redis would let it: what its host can spare. */
+  readonly patient?: true;
+  /** Slows the copy down: it points the followers at the source, and ends when they have its data. */
+  readonly paced?: () => Promise<void>;
+}
+
 /** The permit is held no longer than the fork needs it: not while an engineer thinks, and not after a failure. */
-export async function synchroniseUnderPermit(
-  source: ForkBaseline,
-  follower: Endpoint,
-  database: string,
-  reason: string,
-): Promise<void> {
+export async function synchroniseUnderPermit(fork: PermittedFork): Promise<void> {
+  const { source, followers, database, reason, patient, paced } = fork;
+  const { waitMs = PERMIT_WAIT_MS, deadlineMs = LOAD_DEADLINE_MS } = fork;
   const { host } = source.endpoint;
-  await control(`fork permit of ${host}`).acquireForkPermit({
+  await control(`fork permit of ${host}`, waitMs > PERMIT_WAIT_MS ? FOR_DATA : {}).acquireForkPermit({
     host,
     database,
     reason,
-    waitMs: PERMIT_WAIT_MS,
+    waitMs,
   });
   try {
-    await requireHeadroom(source.endpoint);
-    await control(`copy from ${host}`, FOR_DATA).synchroniseFully({
+    const left = await requireHeadroom(source.endpoint);
+    const copy = control(`copy from ${host}`, FOR_DATA).synchroniseFully({
       source,
-      follower,
-      deadlineMs: LOAD_DEADLINE_MS,
+      followers,
+      deadlineMs,
+      ...(patient === undefined ? {} : { bufferBytes: Math.max(LEAST_BUFFER, left) }),
+      ...(paced === undefined ? {} : { pointed: true }),
     });
+    await Promise.all([copy, paced?.()]);
   } finally {
     await CancellationScope.nonCancellable(() => giveBackPermit(host));
   }
 }
+
+/** What Redis grants by itself. */
+const LEAST_BUFFER = 256 * 1024 ** 2;
 
 async function giveBackPermit(host: string): Promise<void> {
   await control(`give back the fork permit of ${host}`).releaseForkPermit({ host });
@@ -57,18 +76,20 @@ export function givingBackForkRights(source: Endpoint): {
   };
 }
 
-/** Just before a fork, with the permit in hand: an approval may have waited for hours. */
-async function requireHeadroom(endpoint: Endpoint): Promise<void> {
+/**
+ * Just before a fork, with the permit in hand: an approval may have waited for hours.
+ * @returns what the host can spare beside the fork at its worst. Bytes
+ */
+async function requireHeadroom(endpoint: Endpoint): Promise<number> {
   const [memory, { usedMemory }] = await Promise.all([
     onHost(endpoint.host, `memory of ${endpoint.host}`).hostMemory(),
     control(`memory of ${showEndpoint(endpoint)}`).inspect({ endpoint }),
   ]);
   const headroom = forkHeadroom(memory, usedMemory);
-  if (!headroom.fits) {
-    throw refusal(
-      'NoHeadroom',
-      `A fork of ${showEndpoint(endpoint)} could need ${showSize(usedMemory)}, and its host is ${showSize(headroom.short)} short of that. ` +
-        'Nothing forked. Make room on that host, then retry.',
-    );
-  }
+  if (headroom.fits) return Math.floor(headroom.left);
+  throw refusal(
+    'NoHeadroom',
+    `A fork of ${showEndpoint(endpoint)} could need ${showSize(usedMemory)}, and its host is ${showSize(headroom.short)} short of that. ` +
+      'Nothing forked. Make room on that host, then retry.',
+  );
 }

@@ -5,12 +5,16 @@ import type { Endpoint } from '../fleet/record.js';
 import { local, onHost } from './engine/activityOptions.js';
 import { failureKind } from './engine/failures.js';
 
-export interface Order {
+export interface HandOverOrder {
   readonly database: string;
   /** Before. */
   readonly epoch: number;
   readonly from: Endpoint;
+  /** Any follower that the record names. */
   readonly to: Endpoint;
+}
+
+export interface Order extends HandOverOrder {
   /** `total_forks` before. */
   readonly forks: { readonly leader: number; readonly follower: number };
 }
@@ -25,7 +29,7 @@ const CRITICAL = {
 const OBEY_WITHIN = 500;
 
 /** @throws HandOverUndone, LeaderUnfit, OwnershipLost, RecordChanged: writes go on; anything else: a person must help */
-export async function handOverOne({ database, epoch, from, to }: Order): Promise<HandedOver> {
+export async function handOverOne({ database, epoch, from, to }: HandOverOrder): Promise<HandedOver> {
   const activities = local(`hand over ${database}`, CRITICAL);
   try {
     return await activities.handOver({ database, epoch, from, to });
@@ -37,7 +41,7 @@ export async function handOverOne({ database, epoch, from, to }: Order): Promise
 }
 
 /** For the undo of the step: it may have ended in any state. */
-export async function settleOne({ database, epoch, from, to }: Order): Promise<void> {
+export async function settleOne({ database, epoch, from, to }: HandOverOrder): Promise<void> {
   const activities = local(`settle ${database}`, CRITICAL);
   try {
     await activities.settleHandOver({ database, epoch, from, to });

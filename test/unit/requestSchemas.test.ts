@@ -106,7 +106,7 @@ describe('a request', () => {
     );
     expect(refused('moveDatabase', { database: 'a' })).toContain('to: ');
     expect(refused('moveDatabase', { database: 'a', to: { server: 'b' }, bandwidth: 5 })).toContain(
-      'bandwidth: this is not a whole number of bytes a second, of at least 65536',
+      'bandwidth: this is not a whole number of bytes a second, of at least 1048576',
     );
   });
 

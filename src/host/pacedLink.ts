@@ -1,0 +1,145 @@
+/**
+ * A copy that leaves a network to others. Redis has no limit for what it replicates, so a follower of this host gets its
+ * data through us: we pass it on no faster than we may. Once it has all, it goes on with its leader directly.
+ */
+
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Pace } from '../backups/pacing.js';
+import { withRedis } from '../connections/redis.js';
+import type { ProcessFacts } from '../fleet/facts.js';
+import { isPointedAt } from '../fleet/gates.js';
+import { parseProcessFacts } from '../fleet/processFacts.js';
+import type { Endpoint } from '../fleet/record.js';
+import { FleetError } from '../fleet/errors.js';
+import { showEndpoint } from '../fleet/record.js';
+import type { HostSettings } from './settings.js';
+
+export interface PacedCopy {
+  /** Of this host. */
+  readonly follower: Endpoint;
+  readonly source: Endpoint;
+  readonly bytesPerSecond: number;
+  readonly deadlineMs: number;
+}
+
+const ANSWER_TIMEOUT_MS = 3_000;
+const LOOK_EVERY_MS = 100;
+
+/** Returns when the follower has the data and is pointed at its source itself. @throws FollowerUnfit, Unreachable */
+export async function pacedLink(
+  settings: HostSettings,
+  { follower, source, bytesPerSecond, deadlineMs }: PacedCopy,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const look = (): Promise<ProcessFacts> =>
+    atFollower(async (redis) => parseProcessFacts(await redis.info()));
+  const point = (at: Pick<Endpoint, 'address' | 'port'>): Promise<unknown> =>
+    atFollower((redis) => redis.replicaof(at.address, at.port));
+  const atFollower = <T>(use: Parameters<typeof withRedis<T>>[3]): Promise<T> =>
+    withRedis(
+      follower,
+      settings.credentials,
+      { timeoutMs: ANSWER_TIMEOUT_MS, ...(signal === undefined ? {} : { signal }) },
+      use,
+    );
+
+  if (hasAll(await look(), source)) return;
+  const link = await openLink(settings.address, source, new Pace(bytesPerSecond));
+  try {
+    await point(link);
+    const end = performance.now() + deadlineMs;
+    for (;;) {
+      signal?.throwIfAborted();
+      // While it loads it may not answer.
+      const facts = await look().catch(() => null);
+      if (facts !== null && hasAll(facts, link)) break;
+      if (performance.now() >= end) {
+        throw new FleetError(
+          'FollowerUnfit',
+          `${showEndpoint(follower)} did not get the data of ${showEndpoint(source)} within ${Math.round(deadlineMs / 1000)} s, ` +
+            `at ${bytesPerSecond} bytes a second. Nobody else was touched. Allow it more bandwidth, or retry.`,
+        );
+      }
+      await pause(LOOK_EVERY_MS, undefined, signal === undefined ? {} : { signal });
+    }
+    await point(source);
+  } finally {
+    link.close();
+  }
+}
+
+function hasAll(facts: ProcessFacts, at: Pick<Endpoint, 'address' | 'port'>): boolean {
+  return isPointedAt(facts, at) && facts.link?.up === true && !facts.link.synchronising && !facts.loading;
+}
+
+interface OpenLink {
+  readonly address: string;
+  readonly port: number;
+  close(): void;
+}
+
+async function openLink(address: string, source: Endpoint, pace: Pace): Promise<OpenLink> {
+  const sockets = new Set<Socket>();
+  const keep = (socket: Socket, other: Socket): void => {
+    sockets.add(socket);
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => {
+      sockets.delete(socket);
+      other.destroy();
+    });
+  };
+  const server = createServer((downstream) => {
+    const upstream = connect({ host: source.address, port: source.port, noDelay: true });
+    keep(downstream, upstream);
+    keep(upstream, downstream);
+    downstream.pipe(upstream);
+    void pass(upstream, downstream, pace);
+  });
+  const port = await listen(server, address);
+  return {
+    address,
+    port,
+    close() {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
+async function pass(from: Socket, to: Socket, pace: Pace): Promise<void> {
+  try {
+    for await (const piece of from as AsyncIterable<Buffer>) {
+      const wait = pace.wait(piece.length, performance.now());
+      if (wait >= 1) await pause(wait);
+      if (!to.write(piece)) await drained(to);
+    }
+  } catch {
+    // Its end says it.
+  } finally {
+    to.destroy();
+  }
+}
+
+async function drained(socket: Socket): Promise<void> {
+  if (socket.destroyed) return;
+  await new Promise<void>((resolve) => {
+    const go = (): void => {
+      socket.off('drain', go);
+      socket.off('close', go);
+      resolve();
+    };
+    socket.on('drain', go);
+    socket.on('close', go);
+  });
+}
+
+async function listen(server: Server, address: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, address, () => {
+      const bound = server.address();
+      if (typeof bound === 'object' && bound !== null) resolve(bound.port);
+    });
+  });
+}
