@@ -12,6 +12,7 @@ import type { BackupActivities, BackupHostActivities } from './backupContract.js
 import type { DrillActivities, DrillHostActivities } from './drillContract.js';
 import type { FenceActivities } from './fenceContract.js';
 import type { MoveActivities, MoveHostActivities } from './moveContract.js';
+import type { PauseActivities, PauseHostActivities } from './pauseContract.js';
 import type { PromotionActivities } from './promotionContract.js';
 import type { RestoreActivities, RestoreHostActivities } from './restoreContract.js';
 import type { SwitchoverActivities } from './switchoverContract.js';
@@ -195,7 +196,7 @@ export interface ProcessActivities
 }
 
 /** What an agent offers. */
-export type HostActivities = ProcessActivities & BackupHostActivities;
+export type HostActivities = ProcessActivities & BackupHostActivities & PauseHostActivities;
 
 export type ControlActivities = RequestActivities &
   RecordActivities &
@@ -203,6 +204,7 @@ export type ControlActivities = RequestActivities &
   SwitchoverActivities &
   MoveActivities &
   PromotionActivities &
+  PauseActivities &
   RestoreActivities &
   DrillActivities &
   BackupActivities &

@@ -165,6 +165,6 @@ function names(followers: readonly Endpoint[]): string {
   return followers.map(showEndpoint).join(', ');
 }
 
-function isSynchronised(facts: ProcessFacts, source: Endpoint): boolean {
+export function isSynchronised(facts: ProcessFacts, source: Endpoint): boolean {
   return isPointedAt(facts, source) && facts.link?.up === true && !facts.link.synchronising && !facts.loading;
 }

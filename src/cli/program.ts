@@ -10,6 +10,7 @@ import { DETACH, FILE, JSON_OUTPUT } from './options.js';
 import { registerBackups } from './programBackups.js';
 import { registerFailover } from './programFailover.js';
 import { registerMove } from './programMove.js';
+import { pauseSeconds, registerPausing } from './programPause.js';
 import { registerRestore } from './programRestore.js';
 import { registerRunbook } from './programRunbook.js';
 
@@ -67,6 +68,7 @@ async function createProgram(context: CliContext, setExitCode: SetExitCode): Pro
   registerFleet(program, context, setExitCode);
   registerFailover(program, context, setExitCode);
   registerMove(program, context, setExitCode);
+  registerPausing(program, context, setExitCode);
   registerBackups(program, context, setExitCode);
   registerRunbook(program, context, setExitCode);
   registerRestore(program, context, setExitCode);
@@ -144,6 +146,11 @@ function registerBringUp(program: Command, context: CliContext, setExitCode: Set
       '--way <way>',
       'only this way: own-files, backup, chain or full (default: the first possible)',
       way,
+    )
+    .option(
+      '--pause-writes <seconds>',
+      'where the leader can fork in no other way: its writes may wait for that so long',
+      pauseSeconds,
     )
     .option('--approve-fork', 'approve beforehand that the leader may fork once; needs --reason')
     .option('--reason <text>', 'why the fork is approved')

@@ -6,6 +6,7 @@
 import { backlogNeeded, coverage, type Coverage } from './backlog.js';
 import type { DataFile, HostMemory, ProcessFacts, ReplicationPosition } from './facts.js';
 import { forkHeadroom, spendable } from './headroom.js';
+import { LONGEST_PAUSE_S, pausedForkHeadroom, pauseNeeded } from './pausedFork.js';
 import { showSize } from './quantities.js';
 import { showEndpoint, type Endpoint } from './record.js';
 import { BRING_UP_WAYS, type BringUpWay } from './requests.js';
@@ -47,6 +48,8 @@ export interface BringUpFacts {
   readonly writeRate: number;
   /** Only this way, when an engineer asked for it. */
   readonly only?: BringUpWay;
+  /** Writes may wait for a fork of the leader that fits in no other way, no longer than so many seconds. */
+  readonly pauseSeconds?: number;
 }
 
 export type ChosenWay =
@@ -57,7 +60,8 @@ export type ChosenWay =
   /** `ids`: of backups in the store, the best first; the others are for the case that it is damaged. */
   | { readonly way: 'backup'; readonly ids: readonly string[]; readonly backlogBytes: number }
   | { readonly way: 'chain'; readonly source: Endpoint; readonly backlogBytes: number }
-  | { readonly way: 'full' };
+  /** `pauseSeconds`: the fork fits only while writes wait, and they may wait so long. */
+  | { readonly way: 'full'; readonly pauseSeconds?: number };
 
 export interface RejectedWay {
   readonly way: BringUpWay;
@@ -252,16 +256,27 @@ function positionOfLinked(
 function judgeFull(facts: BringUpFacts): Verdict {
   const { endpoint, facts: leader, memory } = facts.leader;
   const headroom = forkHeadroom(memory, leader.usedMemory);
-  return headroom.fits
-    ? {
-        usable: true,
-        chosen: { way: 'full' },
-        why: `nothing that spares the leader is possible, and a fork of ${showSize(leader.usedMemory)} fits on ${endpoint.host}, with ${showSize(headroom.left)} to spare`,
-      }
-    : {
-        usable: false,
-        why: `a fork of the leader could need ${showSize(leader.usedMemory)}, and ${endpoint.host} is ${showSize(headroom.short)} short of that`,
-      };
+  if (headroom.fits) {
+    return {
+      usable: true,
+      chosen: { way: 'full' },
+      why: `nothing that spares the leader is possible, and a fork of ${showSize(leader.usedMemory)} fits on ${endpoint.host}, with ${showSize(headroom.left)} to spare`,
+    };
+  }
+  const short = `a fork of the leader could need ${showSize(leader.usedMemory)}, and ${endpoint.host} is ${showSize(headroom.short)} short of that`;
+  const paused = pausedForkHeadroom(memory, leader.usedMemory);
+  if (!paused.fits)
+    return { usable: false, why: `${short}, and even while writes wait ${showSize(paused.short)}` };
+  const needed = pauseNeeded(leader.usedMemory);
+  if (facts.pauseSeconds === undefined) {
+    const longer = needed > LONGEST_PAUSE_S ? `, but for its ${needed} s they may not wait` : '';
+    return { usable: false, why: `${short}; while writes wait it would fit${longer}` };
+  }
+  return {
+    usable: true,
+    chosen: { way: 'full', pauseSeconds: facts.pauseSeconds },
+    why: `${short}; while writes wait it needs next to nothing, and they may wait ${facts.pauseSeconds} s (it may take ${needed} s)`,
+  };
 }
 
 type PositionVerdict =
@@ -306,12 +321,26 @@ function secondsToLoad(bytes: number): number {
 }
 
 /** The refusal, for an engineer: every way with its reason, and what would make one possible. */
-export function explainImpossible(database: string, rejected: readonly RejectedWay[]): string {
+export function explainImpossible(
+  database: string,
+  rejected: readonly RejectedWay[],
+  { leader, pauseSeconds }: Pick<BringUpFacts, 'leader' | 'pauseSeconds'>,
+): string {
   const reasons = rejected.map(({ way, why }) => `${way}: ${why}`).join('. ');
+  const needed = pauseNeeded(leader.facts.usedMemory);
+  const mayPause =
+    pauseSeconds === undefined &&
+    needed <= LONGEST_PAUSE_S &&
+    rejected.some(({ way }) => way === 'full') &&
+    pausedForkHeadroom(leader.memory, leader.facts.usedMemory).fits;
+  const lastResort = mayPause
+    ? ` Or, as the last resort, let writes wait while the leader forks, for ${needed} s at most: ` +
+      `redis-fleet bring-up ${database} --pause-writes ${needed}`
+    : '';
   return (
     `No way to bring up a follower of ${database} is safe now, and nothing was changed. ${reasons}. ` +
     `What would help: a backup of this database that is younger than the leader's backlog (take one where a follower ` +
     `is left, or name an RDB file: --backup FILE), ` +
-    `more memory on the leader's host, or moving a database off it.`
+    `more memory on the leader's host, or moving a database off it.${lastResort}`
   );
 }

@@ -4,6 +4,7 @@ import * as z from 'zod';
 import { FleetError } from './errors.js';
 import { didYouMean, nameProblem } from './nameRule.js';
 import type { WorkflowType } from './names.js';
+import { LONGEST_PAUSE_S, PAUSE_FORKS } from './pausedFork.js';
 import { quote } from './quantities.js';
 import { BRING_UP_WAYS } from './requests.js';
 import type { RequestByType } from './requests.js';
@@ -38,6 +39,13 @@ const port = z
   .refine(
     (value) => Number.isInteger(value) && value >= 1_024 && value <= 65_535,
     'this is not a port from 1024 to 65535',
+  );
+
+const pauseSeconds = z
+  .number()
+  .refine(
+    (value) => Number.isInteger(value) && value >= 1 && value <= LONGEST_PAUSE_S,
+    `this is not a whole number of seconds from 1 to ${LONGEST_PAUSE_S}`,
   );
 
 /** Slower, and Redis takes its follower for lost. */
@@ -82,6 +90,7 @@ export const requestSchemas = {
       host: name.exactOptional(),
       backup: z.strictObject({ file: path }).readonly().exactOptional(),
       way: z.enum(BRING_UP_WAYS).exactOptional(),
+      pauseWrites: z.strictObject({ seconds: pauseSeconds }).readonly().exactOptional(),
       approved: approvals.exactOptional(),
     })
     .readonly(),
@@ -139,6 +148,16 @@ export const requestSchemas = {
       approved: approvals.exactOptional(),
     })
     .readonly(),
+  pauseWrites: z
+    .strictObject({
+      database: name.exactOptional(),
+      host: name.exactOptional(),
+      seconds: pauseSeconds.exactOptional(),
+      fork: z.enum(PAUSE_FORKS).exactOptional(),
+      approved: approvals.exactOptional(),
+    })
+    .superRefine(exactlyOneOf('database', 'host'))
+    .readonly(),
   watchServer: z.strictObject({ server: name }).readonly(),
   drillBackups: z.strictObject({ database: name.exactOptional(), host: name.exactOptional() }).readonly(),
   restoreDatabase: z
@@ -180,6 +199,7 @@ const EXAMPLES: Readonly<Record<WorkflowType, string>> = {
   switchover: '{"database":"sessions-03"}',
   promoteFollower: '{"database":"sessions-03"}',
   moveDatabase: '{"database":"sessions-03","to":{"server":"redis-02"}}',
+  pauseWrites: '{"database":"sessions-03","seconds":10}',
   watchServer: '{"server":"redis-01"}',
   restoreDatabase: '{"database":"sessions-03"}',
   drillBackups: '{}',
@@ -234,6 +254,7 @@ function explain(issue: z.core.$ZodIssue, type: WorkflowType): string[] {
 /** The fields of what stands inside a request; approvals have others. */
 const OTHER_FIELDS: Readonly<Record<string, readonly string[]>> = {
   backup: ['file'],
+  pauseWrites: ['seconds'],
   detected: ['by', 'why'],
 };
 

@@ -1,5 +1,6 @@
 /** The argument of each workflow type: one JSON object. `checkRequest` (requestSchemas.ts) validates it first. */
 
+import type { PauseFork } from './pausedFork.js';
 import type { Approvals } from './runbook.js';
 
 export interface ProvisionServerRequest {
@@ -19,6 +20,8 @@ export interface BringUpFollowerRequest {
   readonly backup?: { readonly file: string };
   /** Only this way; default: the first that is possible. */
   readonly way?: BringUpWay;
+  /** Where a fork of the leader fits in no other way: its writes may wait for it, no longer than so many seconds. */
+  readonly pauseWrites?: { readonly seconds: number };
   /** Approvals given beforehand, by step name. */
   readonly approved?: Approvals;
 }
@@ -86,6 +89,21 @@ export interface MoveDatabaseRequest {
   readonly approved?: Approvals;
 }
 
+/** Exactly one of `database` and `host`. */
+export interface PauseWritesRequest {
+  readonly database?: string;
+  /** All that this host leads, one after the other. */
+  readonly host?: string;
+  /** No longer than this, each. Default 10, at most 60. */
+  readonly seconds?: number;
+  /**
+   * What the leader does meanwhile. `save` (the default): it writes its data file. `follower`: its follower, which runs and
+   * lacks the data, gets all of it. `nothing`: writes wait, and that is all.
+   */
+  readonly fork?: PauseFork;
+  readonly approved?: Approvals;
+}
+
 export interface WatchServerRequest {
   readonly server: string;
 }
@@ -137,6 +155,7 @@ export interface RequestByType {
   readonly switchover: SwitchoverRequest;
   readonly promoteFollower: PromoteFollowerRequest;
   readonly moveDatabase: MoveDatabaseRequest;
+  readonly pauseWrites: PauseWritesRequest;
   readonly watchServer: WatchServerRequest;
   readonly restoreDatabase: RestoreDatabaseRequest;
   readonly drillBackups: DrillBackupsRequest;

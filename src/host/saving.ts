@@ -1,6 +1,6 @@
 /** Making a follower save its data in the background, and the look at one that does. */
 
-import { readFileSync, readdirSync } from 'node:fs';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import type { Redis } from '../connections/redis.js';
 import { FleetError, messageOf } from '../fleet/errors.js';
 import { parseProcessFacts, parseSave } from '../fleet/processFacts.js';
@@ -56,6 +56,20 @@ export function callOffSave(pid: number): void {
     if (commandName(child)?.startsWith('redis') !== true) continue;
     try {
       process.kill(child, 'SIGUSR1');
+    } catch {
+      // It has ended.
+    }
+  }
+}
+
+/**
+ * When memory ends, the kernel shall take a process's children and not the process: also when nobody is left who would
+ * call them off.
+ */
+export function takeChildrenFirst(pid: number): void {
+  for (const child of childrenOf(pid)) {
+    try {
+      writeFileSync(`/proc/${child}/oom_score_adj`, '1000');
     } catch {
       // It has ended.
     }

@@ -10,6 +10,7 @@ import { Client } from '@temporalio/client';
 import { hostBackupActivities } from '../activities/hostBackups.js';
 import { hostActivities } from '../activities/hostProcesses.js';
 import { askTemporal } from '../activities/owner.js';
+import { pausedForkActivities } from '../activities/pausedFork.js';
 import { permitActivities } from '../activities/permits.js';
 import { consulFromEnvironment } from '../connections/consul.js';
 import type { HostActivities } from '../activities/contracts.js';
@@ -92,6 +93,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   });
   const activitiesWith = (client: Client): HostActivities => ({
     ...beside,
+    ...pausedForkActivities({ settings, processes }),
     ...hostBackupActivities({
       settings,
       processes,

@@ -10,6 +10,7 @@ import { askTemporal } from '../activities/owner.js';
 import { drillActivities } from '../activities/drills.js';
 import { recordActivities } from '../activities/records.js';
 import { moveActivities } from '../activities/moves.js';
+import { pauseActivities } from '../activities/pauseWrites.js';
 import { promotionActivities } from '../activities/promotion.js';
 import { backupActivities } from '../activities/backups.js';
 import { redisActivities } from '../activities/redis.js';
@@ -115,6 +116,7 @@ export async function runControlWorker(options: ControlWorkerOptions): Promise<v
         }),
         ...restoreActivities({ ...known, credentials }),
         ...backupActivities(known),
+        ...pauseActivities({ ...known, credentials }),
         ...promotionActivities({ ...known, consul, credentials, connections }),
         ...watchActivities({ ...known, consul, credentials, connections, openTemporal, log, signal }),
       };

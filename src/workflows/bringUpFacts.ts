@@ -14,7 +14,7 @@ const RATE_WINDOW_MS = 150;
 
 export async function lookAtBringUp(
   { record, follower, followerHost, leaderHost }: Placement,
-  { database, backup, way }: BringUpFollowerRequest,
+  { database, backup, way, pauseWrites }: BringUpFollowerRequest,
 ): Promise<BringUpFacts> {
   const { leader } = record;
   const onFollowerHost = onHost(followerHost.name, `look at ${followerHost.name}`);
@@ -37,6 +37,7 @@ export async function lookAtBringUp(
     sources,
     writeRate,
     ...(way === undefined ? {} : { only: way }),
+    ...(pauseWrites === undefined ? {} : { pauseSeconds: pauseWrites.seconds }),
   };
 }
 

@@ -13,7 +13,7 @@ import {
   type ChosenWay,
   type RejectedWay,
 } from '../fleet/bringUp.js';
-import { sameEndpoint, showEndpoint, type Endpoint } from '../fleet/record.js';
+import { sameEndpoint, type Endpoint } from '../fleet/record.js';
 import type { BringUpFollowerRequest } from '../fleet/requests.js';
 import type { RunbookResult } from '../fleet/runbook.js';
 import { control, FOR_DATA, local, onHost } from './engine/activityOptions.js';
@@ -24,20 +24,17 @@ import {
   CHOOSE,
   CLAIM,
   EQUAL_OFFSETS,
-  FOLLOW,
-  FULL,
   PLACE,
   PROVE,
   RECORD,
   RELEASE,
   STEPS_BY_WAY,
-  SYNCHRONISE,
   TIDY,
   WIDEN,
 } from './bringUpOutline.js';
 import { discardFetched, fromStore, startFollower } from './bringUpStart.js';
+import { chainFrom, followLeader, synchroniseFromLeader, synchroniseInPause } from './bringUpSynchronise.js';
 import { refusal } from './engine/failures.js';
-import { givingBackForkRights, synchroniseUnderPermit } from './fork.js';
 import { runRunbook, type Runbook } from './engine/runbook.js';
 
 export interface BroughtUpFollower {
@@ -54,7 +51,6 @@ export interface BroughtUpFollower {
 }
 
 const HOUR_MS = 3_600_000;
-const FOLLOW_DEADLINE_MS = 30_000;
 
 export async function bringUpFollower(
   input: BringUpFollowerRequest,
@@ -107,7 +103,7 @@ export async function bringUpFollower(
         const seen = alone ? { ...quick, stored: await lookInStore(placement, fleet) } : quick;
         const decided = alone ? chooseWay(seen) : first;
         if (!decided.possible) {
-          throw refusal('NoSafeWay', explainImpossible(database, decided.rejected));
+          throw refusal('NoSafeWay', explainImpossible(database, decided.rejected, seen));
         }
         return { facts: seen, choice: decided };
       },
@@ -126,6 +122,7 @@ export async function bringUpFollower(
 
     await widenBacklog(runbook, chosen, facts);
     await startFollower(runbook, placement, chosen, facts, fleet);
+    let mayFork = 0;
     switch (chosen.way) {
       case 'following':
         break;
@@ -138,7 +135,12 @@ export async function bringUpFollower(
         await followLeader(runbook, follower, baseline);
         break;
       case 'full':
-        await synchroniseFromLeader(runbook, database, follower, baseline);
+        if (chosen.pauseSeconds === undefined) {
+          await synchroniseFromLeader(runbook, database, follower, baseline);
+          mayFork = 1;
+        } else {
+          mayFork = await synchroniseInPause(runbook, database, follower, baseline, chosen.pauseSeconds);
+        }
         break;
     }
 
@@ -159,8 +161,7 @@ export async function bringUpFollower(
           'The follower is recorded although its leader forked more often than allowed, or was restarted.',
         value: null,
       },
-      run: () =>
-        control(`forks of ${database}`).proveForks({ baseline, allowed: chosen.way === 'full' ? 1 : 0 }),
+      run: () => control(`forks of ${database}`).proveForks({ baseline, allowed: mayFork }),
     });
     runbook.note(
       proof === null
@@ -246,76 +247,6 @@ async function widenBacklog(runbook: Runbook, chosen: ChosenWay, { leader }: Bri
         });
       }
     },
-  });
-}
-
-async function followLeader(runbook: Runbook, follower: Endpoint, leader: ForkBaseline): Promise<void> {
-  await runbook.step({
-    ...FOLLOW,
-    undo: {
-      does: 'Lets the follower go: it keeps its data and follows nobody.',
-      run: () => control('let go of the follower').detach({ follower }),
-    },
-    run: () => control('follow the leader').follow({ follower, leader, deadlineMs: FOLLOW_DEADLINE_MS }),
-  });
-}
-
-async function chainFrom(
-  runbook: Runbook,
-  database: string,
-  source: Endpoint,
-  { sources }: BringUpFacts,
-  follower: Endpoint,
-): Promise<void> {
-  const seen = sources.find(({ endpoint }) => sameEndpoint(endpoint, source));
-  if (seen === undefined) {
-    throw refusal(
-      'NotFound',
-      `${showEndpoint(source)} was chosen as the source and is not among those looked at.`,
-    );
-  }
-  const { runId, totalForks } = seen.facts;
-  const baseline: ForkBaseline = { endpoint: source, runId, totalForks };
-  await runbook.step({
-    ...SYNCHRONISE,
-    undo: givingBackForkRights(source),
-    run: async () => {
-      await synchroniseUnderPermit({
-        source: baseline,
-        followers: [follower],
-        database,
-        reason: `chain to ${follower.host}`,
-      });
-      await control(`catch up with ${source.host}`, FOR_DATA).awaitCaughtUp({
-        leader: baseline,
-        follower,
-        deadlineMs: HOUR_MS,
-      });
-    },
-  });
-}
-
-async function synchroniseFromLeader(
-  runbook: Runbook,
-  database: string,
-  follower: Endpoint,
-  leader: ForkBaseline,
-): Promise<void> {
-  await runbook.step({
-    ...FULL,
-    approval: {
-      danger:
-        `The leader of ${database} on ${leader.endpoint.host} will fork once. While the fork lives, every page that ` +
-        'is written is copied: up to as much memory as the database has.',
-    },
-    undo: givingBackForkRights(leader.endpoint),
-    run: () =>
-      synchroniseUnderPermit({
-        source: leader,
-        followers: [follower],
-        database,
-        reason: 'full synchronisation from the leader',
-      }),
   });
 }
 

@@ -2,6 +2,7 @@
 
 import { CancellationScope } from '@temporalio/workflow';
 import type { ForkBaseline } from '../activities/contracts.js';
+import type { ForkInPauseInput, PausedFork } from '../activities/pauseContract.js';
 import { forkHeadroom } from '../fleet/headroom.js';
 import { showSize } from '../fleet/quantities.js';
 import { showEndpoint, type Endpoint } from '../fleet/record.js';
@@ -55,6 +56,59 @@ export async function synchroniseUnderPermit(fork: PermittedFork): Promise<void>
 
 /** What Redis grants by itself. */
 const LEAST_BUFFER = 256 * 1024 ** 2;
+
+/**
+ * The same where not even one fork fits: the leader's writes wait, for `seconds` at most, until the child has ended.
+ * `source` is the leader, or follows it. The step that calls this has an engineer's approval and `endingPause` as its undo.
+ */
+export async function forkWhileWritesWait(
+  { database, leader, seconds, fork }: ForkInPauseInput,
+  reason: string,
+): Promise<PausedFork> {
+  const source = fork.what === 'follower' ? fork.source : leader;
+  const { host } = source.endpoint;
+  if (fork.what === 'nothing')
+    return await onHost(host, `writes to ${database} wait`).forkInPause({ database, leader, seconds, fork });
+  await control(`fork permit of ${host}`).acquireForkPermit({
+    host,
+    database,
+    reason,
+    waitMs: PERMIT_WAIT_MS,
+  });
+  try {
+    // What an earlier attempt of the step forked, and failed, is not taken for this one's.
+    const { totalForks } = await control(`forks of ${showEndpoint(source.endpoint)}`).inspect(source);
+    const now = { ...source, totalForks };
+    return await onHost(host, `fork of ${database} while writes wait`, FOR_DATA).forkInPause({
+      database,
+      leader: fork.what === 'follower' ? leader : now,
+      seconds,
+      fork: fork.what === 'follower' ? { ...fork, source: now } : fork,
+    });
+  } finally {
+    await CancellationScope.nonCancellable(() => giveBackPermit(host));
+  }
+}
+
+/** The undo of a step that pauses writes; also when a more urgent runbook took the database. */
+export function endingPause(
+  leader: Endpoint,
+  source: Endpoint,
+): {
+  does: string;
+  always: true;
+  run: () => Promise<void>;
+} {
+  const forkRights = givingBackForkRights(source);
+  return {
+    does: `Lets writes to ${showEndpoint(leader)} go on. ${forkRights.does}`,
+    always: true,
+    run: async () => {
+      await control('let writes go on').resumeWrites({ endpoint: leader });
+      await forkRights.run();
+    },
+  };
+}
 
 async function giveBackPermit(host: string): Promise<void> {
   await control(`give back the fork permit of ${host}`).releaseForkPermit({ host });

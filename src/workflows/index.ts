@@ -3,6 +3,7 @@ export { backupDatabase } from './backupDatabase.js';
 export { backupSweep } from './backupSweep.js';
 export { bringUpFollower } from './bringUpFollower.js';
 export { moveDatabase } from './moveDatabase.js';
+export { pauseWrites } from './pauseWrites.js';
 export { promoteFollower } from './promoteFollower.js';
 export { provisionServer } from './provisionServer.js';
 export { switchover } from './switchover.js';

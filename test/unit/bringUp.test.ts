@@ -26,6 +26,8 @@ function chosen(choice: BringUpChoice): ChosenWay {
   return choice.chosen;
 }
 
+const crowdedLeader = { endpoint: leaderEndpoint, facts: processFacts(), memory: full };
+
 describe('the way that spares the leader most is taken', () => {
   test('a follower that is connected already needs nothing', () => {
     const facts = processFacts({
@@ -107,14 +109,36 @@ describe('the way that spares the leader most is taken', () => {
   });
 
   test('where not even a fork of the leader fits, nothing is done and the answer says what would help', () => {
-    const choice = chooseWay(
-      bringUpFacts({ leader: { endpoint: leaderEndpoint, facts: processFacts(), memory: full } }),
-    );
+    const facts = bringUpFacts({ leader: crowdedLeader });
+    const choice = chooseWay(facts);
     expect(choice.possible).toBe(false);
-    const text = explainImpossible('sessions-00', choice.rejected);
+    const text = explainImpossible('sessions-00', choice.rejected, facts);
     expect(text).toContain('nothing was changed');
     expect(text).toContain('--backup FILE');
     expect(choice.rejected.map(({ way }) => way)).toEqual(['own-files', 'backup', 'chain', 'full']);
+  });
+
+  test('writes that may wait make room for a fork, and only where there is none', () => {
+    const facts = bringUpFacts({ leader: crowdedLeader });
+    const { rejected } = chooseWay(facts);
+    expect(explainImpossible('sessions-00', rejected, facts)).toMatch(
+      /as the last resort.*redis-fleet bring-up sessions-00 --pause-writes 6$/,
+    );
+    const paused = chooseWay({ ...facts, pauseSeconds: 8 });
+    expect(chosen(paused)).toEqual({ way: 'full', pauseSeconds: 8 });
+    expect(chosen(chooseWay(bringUpFacts({ pauseSeconds: 8 })))).toEqual({ way: 'full' });
+  });
+
+  test('writes that wait do not help where there is no memory at all, or the leader is too large', () => {
+    const nothing = { ...crowdedLeader, memory: { ...full, available: MiB } };
+    const refused = chooseWay(bringUpFacts({ leader: nothing, pauseSeconds: 60 }));
+    expect(refused.possible).toBe(false);
+    expect(refused.rejected.at(-1)?.why).toContain('and even while writes wait');
+    const huge = { ...crowdedLeader, facts: processFacts({ usedMemory: 6_000 * MiB }) };
+    const facts = bringUpFacts({ leader: huge });
+    expect(explainImpossible('sessions-00', chooseWay(facts).rejected, facts)).not.toContain(
+      '--pause-writes',
+    );
   });
 
   test('an engineer may ask for one way only, and gets that or a refusal', () => {

@@ -8,6 +8,7 @@ import type {
   DrillBackupsRequest,
   MoveDatabaseRequest,
   PromoteFollowerRequest,
+  PauseWritesRequest,
   ProvisionServerRequest,
   RestoreDatabaseRequest,
   SwitchoverRequest,
@@ -41,6 +42,7 @@ describe('a request', () => {
     expectTypeOf<z.output<Schemas['switchover']>>().branded.toEqualTypeOf<SwitchoverRequest>();
     expectTypeOf<z.output<Schemas['promoteFollower']>>().branded.toEqualTypeOf<PromoteFollowerRequest>();
     expectTypeOf<z.output<Schemas['moveDatabase']>>().branded.toEqualTypeOf<MoveDatabaseRequest>();
+    expectTypeOf<z.output<Schemas['pauseWrites']>>().branded.toEqualTypeOf<PauseWritesRequest>();
     expectTypeOf<z.output<Schemas['watchServer']>>().branded.toEqualTypeOf<WatchServerRequest>();
     expectTypeOf<z.output<Schemas['drillBackups']>>().branded.toEqualTypeOf<DrillBackupsRequest>();
     expectTypeOf<z.output<Schemas['restoreDatabase']>>().branded.toEqualTypeOf<RestoreDatabaseRequest>();
@@ -107,6 +109,23 @@ describe('a request', () => {
     expect(refused('moveDatabase', { database: 'a' })).toContain('to: ');
     expect(refused('moveDatabase', { database: 'a', to: { server: 'b' }, bandwidth: 5 })).toContain(
       'bandwidth: this is not a whole number of bytes a second, of at least 1048576',
+    );
+  });
+
+  test('for a pause of writes bounds it', () => {
+    const whole = { database: 'sessions-03', seconds: 60, fork: 'follower' };
+    expect(parseRequest('pauseWrites', whole)).toEqual(whole);
+    expect(parseRequest('pauseWrites', { host: 'redis-01-a' })).toEqual({ host: 'redis-01-a' });
+    expect(refused('pauseWrites', { ...whole, seconds: 61 })).toContain(
+      'seconds: this is not a whole number of seconds from 1 to 60',
+    );
+    expect(refused('pauseWrites', { ...whole, host: 'redis-01-a' })).toContain('write only one of them');
+    expect(refused('pauseWrites', { database: 'a', fork: 'twice' })).toContain('fork: "twice" is not one of');
+    expect(refused('bringUpFollower', { database: 'a', pauseWrites: { seconds: 0.5 } })).toContain(
+      'pauseWrites.seconds: this is not a whole number of seconds',
+    );
+    expect(refused('bringUpFollower', { database: 'a', pauseWrites: { secs: 5 } })).toContain(
+      'pauseWrites.secs: there is no such field, the fields are seconds',
     );
   });
 

@@ -20,6 +20,7 @@ export interface BringUpOptions {
   readonly host?: string;
   readonly backup?: string;
   readonly way?: string;
+  readonly pauseWrites?: number;
   readonly approveFork?: boolean;
   readonly reason?: string;
   readonly by?: string;
@@ -64,7 +65,7 @@ function bringUpRequest(
   database: string,
   options: BringUpOptions,
 ): BringUpFollowerRequest {
-  const { host, backup, way, approveFork, reason } = options;
+  const { host, backup, way, pauseWrites, approveFork, reason } = options;
   const known = BRING_UP_WAYS.find((candidate) => candidate === way);
   if (way !== undefined && known === undefined) {
     throw new UsageError(`--way ${way} is not one of ${BRING_UP_WAYS.join(', ')}. Nothing was done.`);
@@ -77,6 +78,7 @@ function bringUpRequest(
     ...(host === undefined ? {} : { host }),
     ...(backup === undefined ? {} : { backup: { file: backup } }),
     ...(known === undefined ? {} : { way: known }),
+    ...(pauseWrites === undefined ? {} : { pauseWrites: { seconds: pauseWrites } }),
     ...(approveFork && reason !== undefined
       ? { approved: { [FULL.name]: { by: speaker(context, options.by), reason } } }
       : {}),
