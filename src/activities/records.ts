@@ -5,6 +5,7 @@ import type { Fleet } from '../fleet/fleet.js';
 import { placeFollower } from '../fleet/followerPlacement.js';
 import { dependsOnOwnerState, mayClaim, sameRun } from '../fleet/ownership.js';
 import type { OwnerState } from '../fleet/ownership.js';
+import { holderOf, showEndpoint } from '../fleet/record.js';
 import type { DatabaseRecord, Operation, StoredRecord } from '../fleet/record.js';
 import {
   addExtraFollower,
@@ -173,6 +174,20 @@ export function recordActivities(dependencies: RecordDependencies): RecordActivi
               author,
               await stateOf(stored?.record.operation, author.operation),
             ),
+        );
+      }
+      // Only now: of two that choose the same port at the same time, the one that comes second sees the other's record.
+      const { records: all } = await records.list();
+      for (const { database, leader } of wanted) {
+        const other = holderOf(
+          leader,
+          all.map(({ record }) => record).filter((record) => record.database !== database),
+        );
+        if (other === null) continue;
+        throw new FleetError(
+          'PortInUse',
+          `${showEndpoint(leader)} belongs to database ${other.database} by now, so ${database} cannot be there. ` +
+            'Nothing was started. Start this runbook again, or name another port.',
         );
       }
     },

@@ -74,6 +74,15 @@ export function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
   return a.host === b.host && a.address === b.address && a.port === b.port;
 }
 
+/** The database of `records` that has a process there; null: none. */
+export function holderOf(endpoint: Endpoint, records: readonly DatabaseRecord[]): DatabaseRecord | null {
+  return (
+    records.find(({ leader, follower, extraFollowers = [] }) =>
+      [leader, follower, ...extraFollowers].some((one) => one !== null && sameEndpoint(one, endpoint)),
+    ) ?? null
+  );
+}
+
 export function showEndpoint(endpoint: Endpoint): string {
   return `${endpoint.host} (${endpoint.address}:${endpoint.port})`;
 }

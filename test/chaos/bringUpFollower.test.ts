@@ -8,6 +8,10 @@ const EXPECTED: Readonly<Record<string, (outcome: Outcome) => void>> = {
   'bringUpFollower from its own files': (outcome) => expectBroughtUp(outcome, 'own-files'),
   'bringUpFollower while its process runs': (outcome) => expectBroughtUp(outcome, 'own-files'),
   'bringUpFollower from a backup': (outcome) => expectBroughtUp(outcome, 'backup'),
+  'bringUpFollower from the store': (outcome) => {
+    expectBroughtUp(outcome, 'backup');
+    expect(outcome.besides).toEqual({ fetched: false });
+  },
   'bringUpFollower by a full synchronisation': (outcome) => expectBroughtUp(outcome, 'full', 1),
 
   'bringUpFollower by chain': (outcome) => {

@@ -1,6 +1,6 @@
 /** The ways in which a follower is brought up, and what makes each of them necessary. */
 
-import { cpSync, mkdirSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { BLACK_HOLE } from '../../src/fleet/gates.js';
 import { workflowId } from '../../src/fleet/names.js';
@@ -9,6 +9,7 @@ import type { BringUpFollowerRequest } from '../../src/fleet/requests.js';
 import { processFiles } from '../../src/host/layout.js';
 import { recordStore } from '../../src/records/databases.js';
 import { startRunbook } from '../../src/connections/startRunbook.js';
+import { makeBackup } from '../../src/testbed/backups.js';
 import type { TestFleet } from '../../src/testbed/fleet.js';
 import type { Parts } from './endState.js';
 import type { Procedure } from './procedure.js';
@@ -28,6 +29,8 @@ interface Way {
   readonly hasThird?: true;
   readonly forksOn?: string;
   readonly update?: 'abort';
+  readonly killedAfter?: ReadonlySet<string>;
+  readonly besides?: NonNullable<Procedure['besides']>;
 }
 
 const WAYS: readonly Way[] = [
@@ -54,6 +57,22 @@ const WAYS: readonly Way[] = [
       cpSync(await fleet.save(database, at(follower)), file);
       await killProcess(fleet, database, follower);
       return { way: 'backup', backup: { file } };
+    },
+  },
+  {
+    name: 'from the store',
+    killedAfter: new Set(['fetchBackup', 'placeBackup', 'discardFetched']),
+    async needs(fleet, database, { follower }) {
+      await makeBackup(fleet, database);
+      await killProcess(fleet, database, follower);
+      rmSync(processFiles(fleet.dev.data.host(at(follower).host), database).data);
+      return {};
+    },
+    // What it brought to the host must be gone.
+    besides: (fleet, database) => {
+      const { follower } = partsOf(fleet, database);
+      const folder = path.join(fleet.dev.data.host(at(follower).host), '.fetched', database);
+      return Promise.resolve({ fetched: existsSync(folder) });
     },
   },
   {
@@ -87,7 +106,8 @@ const WAYS: readonly Way[] = [
   },
 ];
 
-export const BRING_UPS: readonly Procedure[] = WAYS.map(({ name, needs, hasThird, forksOn, update }) => {
+export const BRING_UPS: readonly Procedure[] = WAYS.map((way) => {
+  const { name, needs, hasThird, forksOn, update, killedAfter, besides } = way;
   const parts: Procedure['parts'] = (fleet, database) => partsOf(fleet, database, hasThird ?? false);
   return {
     name: `bringUpFollower ${name}`,
@@ -96,6 +116,8 @@ export const BRING_UPS: readonly Procedure[] = WAYS.map(({ name, needs, hasThird
     parts,
     ...(forksOn === undefined ? {} : { forksOn }),
     ...(update === undefined ? {} : { update }),
+    ...(killedAfter === undefined ? {} : { killedAfter }),
+    ...(besides === undefined ? {} : { besides }),
     async prepare(fleet, database) {
       await makeWhole(fleet, database);
       const found = parts(fleet, database);

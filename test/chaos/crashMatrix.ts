@@ -49,7 +49,8 @@ export async function recordCases(
     const all = await run.crashPoints();
     const points = all.filter(({ activityType }) => killedAfter?.has(activityType) ?? true);
     const expected = await run.outcome();
-    if (points.length === 0) throw new Error(`${run.procedure.name} has no activity after which to kill.`);
+    if (points.length === 0)
+      throw new Error(`${run.procedure.name} has no activity after which to kill. ${await run.whereItIs()}`);
     const taken = points.findIndex(({ activityType }) => activityType === 'acquireForkPermit');
     const given = points.findIndex(({ activityType }) => activityType === 'releaseForkPermit');
     cases.push(

@@ -3,7 +3,10 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { processFiles } from '../../src/host/layout.js';
+import { recordStore } from '../../src/records/databases.js';
 import { makeBackup } from '../../src/testbed/backups.js';
+import type { Endpoint } from '../../src/fleet/record.js';
+import { loadData } from '../../src/testbed/load.js';
 import type { TestFleet } from '../../src/testbed/fleet.js';
 import { REPLACE } from '../../src/workflows/restoreOutline.js';
 import type { Procedure } from './procedure.js';
@@ -24,6 +27,16 @@ const CHANGES: ReadonlySet<string> = new Set([
   'restoreDataFile',
   'discardFetched',
   'forgetPreviousDataFile',
+  'releaseDatabases',
+]);
+
+/** What a restore beside does differently. */
+const BESIDE: ReadonlySet<string> = new Set([
+  'createRecords',
+  'startProcess',
+  'leadFromFile',
+  'publishRestored',
+  'discardFetched',
   'releaseDatabases',
 ]);
 
@@ -64,6 +77,25 @@ export const RESTORES: readonly Procedure[] = [
     },
   },
   {
+    name: 'restoreDatabase as a new database beside',
+    type: 'restoreDatabase',
+    killedAfter: BESIDE,
+    writes: 'meanwhile',
+    parts: (fleet, database) => partsOf(fleet, database),
+    async prepare(fleet, database) {
+      requireTidy(fleet, database);
+      forgetFiles(fleet, database);
+      await removeNew(fleet, database);
+      await loadData({ ...fleet.application, where: await fleet.leader(database), megabytes: 1, seed: 1 });
+      await makeBackup(fleet, database);
+      return {
+        name: nameOfNew(database),
+        request: { database, into: { database: nameOfNew(database), port: portOfNew(database) } },
+      };
+    },
+    besides: newDatabase,
+  },
+  {
     name: 'drillBackups',
     type: 'drillBackups',
     writes: 'meanwhile',
@@ -94,4 +126,52 @@ function requireTidy(fleet: TestFleet, database: string): void {
       if (existsSync(folder)) throw new Error(`A run left ${folder} behind.`);
     }
   }
+}
+
+function nameOfNew(database: string): string {
+  return `${database}-new`;
+}
+
+/** Several are restored at the same time. */
+function portOfNew(database: string): number {
+  return 7_000 + Number(/\d+$/.exec(database)?.[0]);
+}
+
+/** Of the run before. */
+async function removeNew(fleet: TestFleet, database: string): Promise<void> {
+  const into = nameOfNew(database);
+  const store = recordStore(fleet.dev.consul, fleet.dev.fleet.name);
+  const stored = await store.read(into);
+  if (stored === null) return;
+  const { leader, follower } = stored.record;
+  for (const endpoint of [leader, follower]) {
+    if (endpoint === null) continue;
+    await killProcess(fleet, into, endpoint);
+    rmSync(processFiles(fleet.dev.data.host(endpoint.host), into).directory, { recursive: true });
+  }
+  await store.compareAndDelete(into, stored.modifyIndex);
+}
+
+async function newDatabase(fleet: TestFleet, database: string): Promise<object> {
+  const into = nameOfNew(database);
+  const hosts = Object.entries(partsOf(fleet, database));
+  const partOf = (endpoint: Endpoint | null): string | undefined =>
+    hosts.find(([, { host }]) => host === endpoint?.host)?.[0];
+  const stored = await recordStore(fleet.dev.consul, fleet.dev.fleet.name).read(into);
+  if (stored === null) return { record: null };
+  const { epoch, leader, follower, operation } = stored.record;
+  const seen = await Promise.all([fleet.facts(leader), fleet.facts(at(follower ?? undefined))]);
+  return {
+    epoch,
+    leader: partOf(leader),
+    follower: partOf(follower),
+    isOwned: operation !== undefined,
+    roles: seen.map(({ role }) => role),
+    // As many as there are in the other.
+    holdTheSame: new Set(seen.map(({ keys }) => keys)).size === 1,
+    isEmpty: seen.some(({ keys }) => keys === 0),
+    fetched: hosts.filter(([, { host }]) =>
+      existsSync(path.join(fleet.dev.data.host(host), '.fetched', into)),
+    ),
+  };
 }

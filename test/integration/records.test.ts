@@ -42,11 +42,19 @@ beforeEach(async () => {
 async function provisioned(): Promise<void> {
   const caller = await startCaller(stage, 'provisionServer');
   await caller.activities.createRecords({
-    records: DATABASES.map((database) => ({ database, server: 'redis-01', leader: LEADER })),
+    records: DATABASES.map((database, at) => ({
+      database,
+      server: 'redis-01',
+      leader: endpointOn(1, 'a', at),
+    })),
     urgency: 'planned',
   });
   await caller.activities.establishRecords({
-    records: DATABASES.map((database) => ({ database, leader: LEADER, follower: FOLLOWER })),
+    records: DATABASES.map((database, at) => ({
+      database,
+      leader: endpointOn(1, 'a', at),
+      follower: endpointOn(1, 'b', at),
+    })),
   });
   await caller.activities.releaseDatabases({ databases: DATABASES });
 }
@@ -232,6 +240,25 @@ describe('records over their life', () => {
     const refused = await failure(activities.createRecords({ records: wanted, urgency: 'planned' }));
     expect(refused).toMatchObject({ type: 'RecordChanged' });
     expect(await records.read('sessions-00')).toEqual(before);
+  });
+
+  test('of two databases that want the same port at the same time, at most one gets it', async () => {
+    const claims = await Promise.allSettled(
+      ['restored-a', 'restored-b'].map(async (database) => {
+        const { activities } = await startCaller(stage, 'restoreDatabase');
+        const record = { database, server: 'redis-01', leader: endpointOn(2, 'b', 77) };
+        try {
+          await activities.createRecords({ records: [record], urgency: 'planned' });
+        } catch (error) {
+          // As the runbook's undo does.
+          await activities.removeNewRecords({ databases: [database] });
+          throw error;
+        }
+      }),
+    );
+    const refused = claims.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []));
+    expect(refused.length).toBeGreaterThan(0);
+    for (const reason of refused) expect(reason).toMatchObject({ type: 'PortInUse' });
   });
 
   test('twenty changes of one record by its owner all arrive', async () => {
