@@ -1,11 +1,17 @@
 # Host agents: they read the records, report about their host, renew its lease, keep the catalog, and back up. "demo" is the
-# fleet's name. A policy of its own for each host, with its name instead of the prefixes hosts/ and leases/, is tighter.
+# fleet's name. A policy of its own for each host, with its name instead of the prefixes hosts/, memory/ and leases/, is
+# tighter.
 #   consul acl policy create -name redis-fleet-agent -rules @deploy/consul/agent.hcl
 key_prefix "redis-fleet/demo/" {
   policy = "read"
 }
 
 key_prefix "redis-fleet/demo/hosts/" {
+  policy = "write"
+}
+
+# How the memory of its host went.
+key_prefix "redis-fleet/demo/memory/" {
   policy = "write"
 }
 

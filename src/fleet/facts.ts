@@ -1,6 +1,7 @@
 /** What was observed of processes, files and hosts: the input of every decision. Sizes are bytes. */
 
 import type { Endpoint } from './record.js';
+import type { MemoryLimit } from './relocation/state.js';
 
 /** A position in a replication history: Redis's `master_replid` and `master_repl_offset`. */
 export interface ReplicationPosition {
@@ -75,6 +76,8 @@ export interface ProcessFacts {
   readonly totalForks: number;
   readonly saving: boolean;
   readonly lastCowBytes: number;
+  /** Of the last child that saved data. Absent: there was none. */
+  readonly lastSave?: { readonly ok: boolean; readonly seconds: number };
   readonly uptimeSeconds: number;
 }
 
@@ -95,12 +98,24 @@ export interface HostMemory {
   readonly available: number;
 }
 
+/** What decides how a host behaves when memory is short. */
+export interface KernelMemory {
+  /** Which limit is the tightest now: that of the machine, of a cgroup around the agent, or of the fleet file. */
+  readonly limitedBy: MemoryLimit;
+  readonly swapTotal: number;
+  readonly swapFree: number;
+  /** `vm.overcommit_memory`: 0 a guess at each fork, 1 always, 2 never beyond a limit. null: unknown. */
+  readonly overcommit: number | null;
+}
+
 /** What an agent reports about its host, published for `redis-fleet status`. */
 export interface HostReport {
   readonly host: string;
   /** ISO 8601, UTC. */
   readonly at: string;
   readonly memory: HostMemory;
+  /** Absent in the report of an older agent. */
+  readonly kernel?: KernelMemory;
   readonly diskAvailable: number;
   readonly processes: readonly (HostProcess & { readonly facts: ProcessFacts | null })[];
 }

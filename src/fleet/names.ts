@@ -38,6 +38,8 @@ export interface ConsulKeys {
   database(name: string): string;
   permit(host: string): string;
   report(host: string): string;
+  /** How the memory of a host went. */
+  memory(host: string): string;
   lease(host: string): string;
   /** What the watch of a server saw last. */
   watch(server: string): string;
@@ -57,6 +59,7 @@ export function consulKeys(fleet: string): ConsulKeys {
     database: (name) => `${prefix}databases/${name}`,
     permit: (host) => `${prefix}permits/${host}`,
     report: (host) => `${prefix}hosts/${host}`,
+    memory: (host) => `${prefix}memory/${host}`,
     lease: (host) => `${prefix}leases/${host}`,
     watch: (server) => `${prefix}watches/${server}`,
     maintenance: `${prefix}maintenance/`,

@@ -33,8 +33,16 @@ export function parseProcessFacts(info: string): ProcessFacts {
     totalForks: number('total_forks'),
     saving: text('rdb_bgsave_in_progress') !== '0' || text('aof_rewrite_in_progress') !== '0',
     lastCowBytes: number('rdb_last_cow_size'),
+    ...lastSave(fields),
     uptimeSeconds: number('uptime_in_seconds'),
   };
+}
+
+/** A child that gives data to followers counts as well; its success is seen in them. */
+function lastSave(fields: Fields): Pick<ProcessFacts, 'lastSave'> {
+  const { text, numberOr } = reader(fields);
+  const seconds = numberOr('rdb_last_bgsave_time_sec', -1);
+  return seconds < 0 ? {} : { lastSave: { ok: text('rdb_last_bgsave_status') === 'ok', seconds } };
 }
 
 /** What the section `persistence` says of saves. */

@@ -14,6 +14,18 @@ export function parseMeminfo(text: string): HostMemory {
   return { total: kilobytes('MemTotal') * 1024, available: kilobytes('MemAvailable') * 1024 };
 }
 
+/** `/proc/meminfo`: none where the machine has no swap. */
+export function parseSwap(text: string): { readonly swapTotal: number; readonly swapFree: number } {
+  const bytes = (name: string): number =>
+    Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? 0) * 1024;
+  return { swapTotal: bytes('SwapTotal'), swapFree: bytes('SwapFree') };
+}
+
+/** `/proc/sys/vm/overcommit_memory`. null: it says nothing. */
+export function parseOvercommit(text: string): number | null {
+  return /^[0-2]$/.test(text.trim()) ? Number(text.trim()) : null;
+}
+
 /** `/proc/self/cgroup`: where a process stands in the hierarchies that can limit its memory. */
 export function parseCgroups(text: string): readonly CgroupPath[] {
   return text.split('\n').flatMap((line): CgroupPath[] => {

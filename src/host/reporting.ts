@@ -6,12 +6,14 @@ import { FleetError, messageOf } from '../fleet/errors.js';
 import type { HostProcess, HostReport } from '../fleet/facts.js';
 import { deregisterProcess, listOwn, registerProcess } from '../records/catalog.js';
 import type { RecordList } from '../records/databases.js';
+import { memoryStore } from '../records/memory.js';
 import { reportStore } from '../records/reports.js';
 import type { RedisProcesses } from './processes.js';
 import { catalogChanges } from './registrations.js';
 import type { KnownRecords } from './knownRecords.js';
 import { roleKeeping } from './roleKeeping.js';
-import { hostMemory } from './hostMemory.js';
+import { hostMemory, kernelMemory } from './hostMemory.js';
+import { memoryKeeping } from './memoryKeeping.js';
 import { readDiskAvailable } from './resources.js';
 import type { HostSettings } from './settings.js';
 import { sayOnce } from './sayOnce.js';
@@ -50,6 +52,7 @@ export function hostReporting(dependencies: ReportingDependencies): Reporting {
   const { host } = settings;
   const trouble = sayOnce(log);
   const reports = reportStore(consul, fleet);
+  const remembered = memoryKeeping(host, memoryStore(consul, fleet));
   const change = waking();
   const roles = roleKeeping({
     fleet,
@@ -104,10 +107,12 @@ export function hostReporting(dependencies: ReportingDependencies): Reporting {
         return { ...process, facts: answer.facts };
       }),
     );
+    const memory = await hostMemory(settings, found);
     return {
       host,
       at: new Date().toISOString(),
-      memory: await hostMemory(settings, found),
+      memory,
+      kernel: await kernelMemory(memory),
       diskAvailable: await readDiskAvailable(settings.data),
       processes: withFacts,
     };
@@ -130,6 +135,7 @@ export function hostReporting(dependencies: ReportingDependencies): Reporting {
     await withConsul(() => keepCatalog(found));
     const current = await report(found);
     await withConsul(() => reports.publish(current));
+    await withConsul(() => remembered.note(current));
   }
 
   async function rounds(signal: AbortSignal): Promise<void> {

@@ -2,23 +2,48 @@
 
 import { readFile, statfs } from 'node:fs/promises';
 import path from 'node:path';
-import type { HostMemory } from '../fleet/facts.js';
-import { parseCgroups, parseMeminfo, parseStat, type CgroupPath } from './memoryFiles.js';
+import type { HostMemory, KernelMemory } from '../fleet/facts.js';
+import type { LimitedMemory } from '../fleet/relocation/state.js';
+import {
+  parseCgroups,
+  parseMeminfo,
+  parseOvercommit,
+  parseStat,
+  parseSwap,
+  type CgroupPath,
+} from './memoryFiles.js';
 
 const CGROUP_ROOT = '/sys/fs/cgroup';
 
 /** Bytes. The least of what the machine and each enclosing cgroup (v1 or v2) allow. */
 export async function readHostMemory(root = '/'): Promise<HostMemory> {
+  const { total, available } = await readLimits(root);
+  return { total, available };
+}
+
+/** The same, with the limit that is the tightest. */
+async function readLimits(root: string): Promise<LimitedMemory> {
   const machine = parseMeminfo(await readFile(path.join(root, 'proc/meminfo'), 'utf8'));
   const cgroups = parseCgroups((await readText(path.join(root, 'proc/self/cgroup'))) ?? '');
-  const limits = (await Promise.all(cgroups.map((cgroup) => readLimits(root, cgroup)))).flat();
-  return limits.reduce(
+  const limits = (await Promise.all(cgroups.map((cgroup) => readCgroup(root, cgroup)))).flat();
+  return limits.reduce<LimitedMemory>(
     (least, limit) => ({
       total: Math.min(least.total, limit.total),
       available: Math.min(least.available, limit.available),
+      limitedBy: limit.available < least.available ? 'cgroup' : least.limitedBy,
     }),
-    machine,
+    { ...machine, limitedBy: 'machine' },
   );
+}
+
+/** What decides how the host behaves when memory is short; `limitedBy` not yet by the fleet file. */
+export async function readKernelMemory(root = '/'): Promise<KernelMemory & { readonly available: number }> {
+  const [{ limitedBy, available }, meminfo, overcommit] = await Promise.all([
+    readLimits(root),
+    readFile(path.join(root, 'proc/meminfo'), 'utf8'),
+    readText(path.join(root, 'proc/sys/vm/overcommit_memory')),
+  ]);
+  return { available, limitedBy, ...parseSwap(meminfo), overcommit: parseOvercommit(overcommit ?? '') };
 }
 
 /** Bytes that an ordinary user may still write to the file system of `directory`. */
@@ -48,7 +73,7 @@ const V1: Names = {
 const V2: Names = { limit: 'memory.max', usage: 'memory.current', inactive: 'inactive_file' };
 
 /** A limit may stand on the cgroup itself or on any that encloses it. */
-async function readLimits(root: string, cgroup: CgroupPath): Promise<HostMemory[]> {
+async function readCgroup(root: string, cgroup: CgroupPath): Promise<HostMemory[]> {
   const names = cgroup.version === 1 ? V1 : V2;
   const mounts = cgroup.version === 1 ? ['memory'] : ['', 'unified'];
   const limits: HostMemory[] = [];

@@ -153,6 +153,7 @@ describe('Consul policies', () => {
   it('let an agent read the records, report, renew its lease and keep the catalog, but change no record', async () => {
     expect(await as('agent', 'GET', `kv/${keys.databases}?recurse`)).toBe(200);
     expect(await as('agent', 'PUT', `kv/${keys.report('redis-01-a')}`, {})).toBe(200);
+    expect(await as('agent', 'PUT', `kv/${keys.memory('redis-01-a')}`, {})).toBe(200);
     expect(await as('agent', 'PUT', `kv/${keys.lease('redis-01-a')}?cas=0`, {})).toBe(200);
     expect(await as('agent', 'PUT', 'agent/service/register', REGISTRATION)).toBe(200);
     expect(await as('agent', 'GET', 'agent/services')).toBe(200);

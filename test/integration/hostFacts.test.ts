@@ -8,7 +8,7 @@ import type { HostProcess } from '../../src/fleet/facts.js';
 import type { DatabaseRecord, Endpoint } from '../../src/fleet/record.js';
 import { causeOfDeath, readLastWords } from '../../src/host/lastWords.js';
 import { catalogChanges, type CatalogInput } from '../../src/host/registrations.js';
-import { readDiskAvailable, readHostMemory } from '../../src/host/resources.js';
+import { readDiskAvailable, readHostMemory, readKernelMemory } from '../../src/host/resources.js';
 import { sayOnce } from '../../src/host/sayOnce.js';
 import type { Registration } from '../../src/records/catalog.js';
 
@@ -72,6 +72,31 @@ describe('the memory of a host', () => {
     write('sys/fs/cgroup/memory/memory.limit_in_bytes', '9223372036854771712\n');
     write('sys/fs/cgroup/memory/memory.usage_in_bytes', `${500 * MiB}\n`);
     expect(await readHostMemory(root)).toEqual({ total: 8192 * MiB, available: 4096 * MiB });
+  });
+
+  it('is told with what decides when it is short: the tightest limit, swap, and overcommitment', async () => {
+    write('proc/self/cgroup', '0::/\n');
+    expect(await readKernelMemory(root)).toEqual({
+      available: 4096 * MiB,
+      limitedBy: 'machine',
+      swapTotal: 0,
+      swapFree: 0,
+      overcommit: null,
+    });
+    write(
+      'proc/meminfo',
+      'MemTotal: 8388608 kB\nMemAvailable: 4194304 kB\nSwapTotal: 1024 kB\nSwapFree: 512 kB\n',
+    );
+    write('proc/sys/vm/overcommit_memory', '1\n');
+    write('sys/fs/cgroup/memory.max', `${1024 * MiB}\n`);
+    write('sys/fs/cgroup/memory.current', `${600 * MiB}\n`);
+    expect(await readKernelMemory(root)).toEqual({
+      available: 424 * MiB,
+      limitedBy: 'cgroup',
+      swapTotal: MiB,
+      swapFree: MiB / 2,
+      overcommit: 1,
+    });
   });
 
   it('and its disk are told for this machine, too, before the directory exists', async () => {
