@@ -107,7 +107,7 @@ export class Run {
   /** @throws Unreachable when it does not end in time, with the state it is in; it is terminated then */
   async end(deadlineMs: number): Promise<void> {
     try {
-      await waitFor(async () => (await this.#handle.describe()).status.name !== 'RUNNING', {
+      await waitFor(() => this.hasEnded(), {
         deadlineMs,
         everyMs: 100,
         what: `the end of ${this.workflowId}`,
@@ -117,6 +117,10 @@ export class Run {
       await this.#handle.terminate('The crash matrix waited too long for it.');
       throw new Error(`${String(error)} ${where}`, { cause: error });
     }
+  }
+
+  async hasEnded(): Promise<boolean> {
+    return (await this.#handle.describe()).status.name !== 'RUNNING';
   }
 
   async outcome(): Promise<Outcome> {

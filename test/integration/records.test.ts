@@ -322,7 +322,7 @@ describe('where a follower goes', () => {
     expect(placement).toMatchObject({
       leaderHost: { name: 'redis-01-a' },
       followerHost: { name: 'redis-01-b' },
-      follower: FOLLOWER,
+      follower: endpointOn(1, 'b', 1),
       database: { name: 'sessions-01', port: 6301 },
     });
   });
