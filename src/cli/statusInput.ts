@@ -21,22 +21,35 @@ export async function readStatus(
   consul: FleetConsul,
   file: Fleet,
 ): Promise<StatusSources> {
-  const [{ watchStore }, { maintenanceStore }] = await Promise.all([
+  const [{ watchStore }, { maintenanceStore }, { memoryStore }] = await Promise.all([
     import('../records/watches.js'),
     import('../records/maintenance.js'),
+    import('../records/memory.js'),
   ]);
-  const [known, backups, runbooks, watches, maintenance] = await Promise.all([
+  const [known, backups, runbooks, watches, maintenance, histories] = await Promise.all([
     readKnownFleet(consul, file.name),
     readBackups(consul, file.name),
     openRunbooks(context, file.name),
     watchStore(consul, file.name).list(),
     maintenanceStore(consul, file.name).list(),
+    memoryStore(consul, file.name).list(),
   ]);
   const { applied, records, unreadable, reports } = known;
   // What runs was applied; the file may be ahead of it.
   const fleet = applied?.fleet ?? file;
   return {
-    input: { fleet, records, unreadable, reports, backups, watches, maintenance, runbooks, now: Date.now() },
+    input: {
+      fleet,
+      records,
+      unreadable,
+      reports,
+      backups,
+      watches,
+      maintenance,
+      histories,
+      runbooks,
+      now: Date.now(),
+    },
     applied: applied !== null,
   };
 }

@@ -1,6 +1,7 @@
 /** The status as tables. Pure. */
 
 import { endMaintenance, maintenanceText } from '../fleet/maintenance.js';
+import { showForecast } from '../fleet/memoryAlarm.js';
 import { showDuration, showSize } from '../fleet/quantities.js';
 import type { DatabaseStatus, HostStatus, ProcessStatus, StatusView } from '../fleet/statusView.js';
 import { table } from './table.js';
@@ -9,7 +10,11 @@ export function statusText(view: StatusView, options: { readonly lines: boolean 
   const hosts = view.servers.flatMap(({ server, hosts: pair }) => pair.map((host) => hostRow(server, host)));
   const blocks = [
     `Fleet ${view.fleet}`,
-    table(['server', 'host', 'zone', 'address', 'agent', 'memory used', 'processes'], hosts, options),
+    table(
+      ['server', 'host', 'zone', 'address', 'agent', 'memory used', 'a fork fits', 'processes'],
+      hosts,
+      options,
+    ),
     table(
       ['database', 'leader', 'follower', 'lag', 'memory', 'backup', 'runbook'],
       view.databases.map(databaseRow),
@@ -41,7 +46,9 @@ function hostRow(server: string, host: HostStatus): string[] {
     memory === null ? '' : `${showSize(memory.total - memory.available)} of ${showSize(memory.total)}`;
   const age = host.report === 'stale' ? ' (old)' : '';
   const processes = host.report === 'none' ? '' : `${String(host.processes)}${age}`;
-  return [server, host.host, host.zone, host.address, agent, `${used}${used === '' ? '' : age}`, processes];
+  const fits = host.forecast === null ? '' : showForecast(host.forecast.forkEnds) || 'always';
+  const memoryUsed = `${used}${used === '' ? '' : age}`;
+  return [server, host.host, host.zone, host.address, agent, memoryUsed, fits, processes];
 }
 
 function databaseRow(database: DatabaseStatus): string[] {

@@ -3,7 +3,8 @@
 import { drillProblems } from './drills.js';
 import type { DrillRecord } from './drills.js';
 import type { DatabaseStatus, StatusInput, StatusView } from './statusView.js';
-import { statusView } from './statusView.js';
+import { forecastsOf, statusView } from './statusView.js';
+import { memoryAlarms } from './memoryAlarm.js';
 import { watchProblems } from './statusWatch.js';
 import { freshnessOf, overdueText } from './freshness.js';
 import { isFresh } from './reportAge.js';
@@ -32,7 +33,16 @@ export interface Finding {
   /** A `warning` does not make the fleet unwell: it cannot be told from here whether it was meant. */
   readonly severity: 'failure' | 'warning';
   readonly check:
-    'record' | 'processes' | 'gates' | 'forks' | 'reports' | 'runbooks' | 'watches' | 'backups' | 'drills';
+    | 'record'
+    | 'processes'
+    | 'gates'
+    | 'forks'
+    | 'reports'
+    | 'runbooks'
+    | 'watches'
+    | 'backups'
+    | 'drills'
+    | 'memory';
   /** null: about the fleet. */
   readonly subject: string | null;
   /** One sentence. */
@@ -51,6 +61,7 @@ export function checkFleet(input: CheckInput): Finding[] {
     ...watchFindings(input),
     ...drillFindings(input),
     ...backupFindings(input, view),
+    ...memoryFindings(input),
   ];
   return findings.toSorted((a, b) => rank(a) - rank(b));
 }
@@ -178,6 +189,15 @@ function backupFindings({ fleet, backups, now }: CheckInput, view: StatusView): 
     `Backups are paused (backups.paused in the fleet file), and ${String(overdue.length)} of ` +
     `${String(view.databases.length)} databases have none that is younger than their deadline.`;
   return [{ severity: 'warning', check: 'backups', subject: null, text }];
+}
+
+function memoryFindings(input: CheckInput): Finding[] {
+  return memoryAlarms(forecastsOf(input), input.fleet.relocation).map(({ host, text }): Finding => ({
+    severity: 'failure',
+    check: 'memory',
+    subject: host,
+    text,
+  }));
 }
 
 function rank({ severity }: Finding): number {

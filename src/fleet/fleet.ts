@@ -64,7 +64,30 @@ export interface Fleet {
   readonly detection: Detection;
   readonly leases: { readonly ttl: number };
   readonly backups: BackupSettings;
+  readonly relocation: RelocationSettings;
 }
+
+/** When a host's memory is an alarm, and what is done about it then. */
+export interface RelocationSettings {
+  /** The largest fork is expected to fit no longer, within so long. Milliseconds. */
+  readonly forkNoLongerFitsWithin: number;
+  /** ask: `relocateDatabases` is started, and waits for approval. automatic: below `withoutAskingBelow` it does not wait. */
+  readonly policy: RelocationPolicy;
+  /** When memory may end sooner than this, nobody is asked. Milliseconds; null: somebody is asked in any case. */
+  readonly withoutAskingBelow: number | null;
+  /** After one has ended, however, none is started for the same host for so long. Milliseconds. */
+  readonly notAgainWithin: number;
+}
+
+export type RelocationPolicy = 'ask' | 'automatic' | 'off';
+
+/** What holds where a fleet file says nothing. */
+export const DEFAULT_RELOCATION: RelocationSettings = {
+  forkNoLongerFitsWithin: 6 * 3_600_000,
+  policy: 'ask',
+  withoutAskingBelow: null,
+  notAgainWithin: 3_600_000,
+};
 
 export interface BackupSettings {
   /** How often each database is backed up. Milliseconds. */

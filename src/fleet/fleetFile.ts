@@ -10,7 +10,7 @@ import { didYouMean, holdsName } from './nameRule.js';
 import { filePlacement, hostsOf, placementProblems, placementProblemText, zoneProblem } from './placement.js';
 import { quote } from './quantities.js';
 
-const SETTINGS = ['fleet', 'detection', 'leases', 'backups'] as const;
+const SETTINGS = ['fleet', 'detection', 'leases', 'backups', 'relocation'] as const;
 const FIELDS = [...SETTINGS, 'servers', 'databases'] as const;
 
 /** An element of a list that could be read, and where it stands. */

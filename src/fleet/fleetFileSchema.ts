@@ -143,6 +143,12 @@ export const settingsSchema = z.strictObject({
       weekly: whole('4', 0, 10_000).prefault(4),
     }),
   }),
+  relocation: section({
+    forkNoLongerFitsWithin: duration('6h', 0, 30 * 86_400_000).prefault('6h'),
+    policy: oneOf('ask', 'automatic', 'off').prefault('ask'),
+    withoutAskingBelow: unless('off', duration('30m', 0, 30 * 86_400_000)).prefault('off'),
+    notAgainWithin: duration('1h', 0, 7 * 86_400_000).prefault('1h'),
+  }),
 }) satisfies z.ZodType<Omit<Fleet, 'name' | 'servers' | 'databases'> & { fleet: string }>;
 
 export interface FieldProblem {

@@ -98,7 +98,7 @@ function settingChanges(applied: Fleet | null, desired: Fleet): PlanChange[] {
   });
 }
 
-function settingsOf({ detection, leases, backups }: Fleet): Record<string, string> {
+function settingsOf({ detection, leases, backups, relocation }: Fleet): Record<string, string> {
   return {
     'detection.downAfter': writeDuration(detection.downAfter),
     'detection.policy': detection.policy,
@@ -118,6 +118,11 @@ function settingsOf({ detection, leases, backups }: Fleet): Record<string, strin
     'backups.encryption': backups.encryption,
     'backups.deadline': backups.deadline === null ? 'auto' : writeDuration(backups.deadline),
     'backups.drillWithin': writeDuration(backups.drillWithin),
+    'relocation.forkNoLongerFitsWithin': writeDuration(relocation.forkNoLongerFitsWithin),
+    'relocation.policy': relocation.policy,
+    'relocation.withoutAskingBelow':
+      relocation.withoutAskingBelow === null ? 'off' : writeDuration(relocation.withoutAskingBelow),
+    'relocation.notAgainWithin': writeDuration(relocation.notAgainWithin),
   };
 }
 

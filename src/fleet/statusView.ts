@@ -8,6 +8,10 @@ import type { DatabaseRecord, Endpoint } from './record.js';
 import type { RunbookStatus } from './runbook.js';
 import { isOver } from './maintenance.js';
 import type { Maintenance } from './maintenance.js';
+import { memoryAlarms } from './memoryAlarm.js';
+import { forecastFleet, type HostForecast } from './relocation/forecast.js';
+import { relocationState } from './relocation/observed.js';
+import type { MemoryHistory } from './relocation/state.js';
 import { maintained, watchProblems } from './statusWatch.js';
 import { unwatched } from './watchView.js';
 import type { KnownWatches } from './watchView.js';
@@ -37,6 +41,8 @@ export interface StatusInput {
   readonly backups: readonly BackupSummary[];
   readonly watches: KnownWatches;
   readonly maintenance: readonly Maintenance[];
+  /** How the memory of hosts went. Absent: nobody looked, and nothing is forecast. */
+  readonly histories?: readonly MemoryHistory[];
   /** A sentence where Temporal could not be asked. */
   readonly runbooks: readonly OpenRunbook[] | { readonly unknown: string };
   /** Milliseconds since 1970. */
@@ -80,6 +86,8 @@ export interface HostStatus {
   readonly planned: number;
   readonly diskAvailable: number | null;
   readonly processes: number;
+  /** Until when its largest fork fits, and its memory lasts; null: too little is known. */
+  readonly forecast: Pick<HostForecast, 'forks' | 'forkEnds' | 'memoryEnds'> | null;
 }
 
 export type ProcessState = 'running' | 'loading' | 'stopped' | 'unknown';
@@ -132,8 +140,9 @@ export function statusView(input: StatusInput): StatusView {
       .filter(({ database }) => fleet.databases.every(({ name }) => name !== database))
       .map(({ database }) => databaseStatus(input, database, null)),
   ];
+  const forecasts = forecastsOf(input);
   const servers = fleet.servers.map((server): ServerStatus => {
-    const hosts = server.hosts.map((host) => hostStatus(input, host));
+    const hosts = server.hosts.map((host) => hostStatus(input, host, forecasts));
     const here = records.filter((record) => endpoints(record).some(({ host }) => isOn(server.hosts, host)));
     const watched = unwatched(server.name, input.watches, now) === null;
     return { server: server.name, hosts, databases: here.map(({ database }) => database), watched };
@@ -142,6 +151,7 @@ export function statusView(input: StatusInput): StatusView {
   const problems = [
     ...(unknown === null ? [] : [unknown]),
     ...servers.flatMap(({ hosts }) => hosts.flatMap(hostProblems)),
+    ...memoryAlarms(forecasts, fleet.relocation).map(({ text }) => text),
     ...watchProblems(input),
     ...databases.flatMap((database) => database.problems),
     ...openRunbooks(input).flatMap(runbookProblems),
@@ -159,7 +169,21 @@ export function statusView(input: StatusInput): StatusView {
   };
 }
 
-function hostStatus({ reports, now }: StatusInput, host: Host): HostStatus {
+/** Of hosts whose agents report: what a silent one said last is no basis. */
+export function forecastsOf(input: StatusInput): HostForecast[] {
+  const { histories } = input;
+  if (histories === undefined) return [];
+  return forecastFleet(relocationState({ ...input, histories })).filter(({ host }) =>
+    input.reports.some((report) => report.host === host && isFresh(report, input.now)),
+  );
+}
+
+function hostStatus(
+  { reports, now }: StatusInput,
+  host: Host,
+  forecasts: readonly HostForecast[],
+): HostStatus {
+  const forecast = forecasts.find((one) => one.host === host.name);
   const report = reports.find((candidate) => candidate.host === host.name);
   return {
     host: host.name,
@@ -171,6 +195,10 @@ function hostStatus({ reports, now }: StatusInput, host: Host): HostStatus {
     planned: host.memory,
     diskAvailable: report?.diskAvailable ?? null,
     processes: report?.processes.filter(({ state }) => state === 'running').length ?? 0,
+    forecast:
+      forecast === undefined
+        ? null
+        : { forks: forecast.forks, forkEnds: forecast.forkEnds, memoryEnds: forecast.memoryEnds },
   };
 }
 

@@ -2,7 +2,7 @@
 
 import type { FleetConsul } from '../connections/consul.js';
 import { FleetError } from '../fleet/errors.js';
-import { DEFAULT_BACKUPS, DEFAULT_DETECTION } from '../fleet/fleet.js';
+import { DEFAULT_BACKUPS, DEFAULT_DETECTION, DEFAULT_RELOCATION } from '../fleet/fleet.js';
 import type { Fleet } from '../fleet/fleet.js';
 import { consulKeys } from '../fleet/names.js';
 import { compareAndSet, parseEntry, readEntry, watchKey } from './kv.js';
@@ -39,7 +39,8 @@ export function fleetStore(consul: FleetConsul, fleetName: string): FleetStore {
     // One that an older version stored lacks what was added since.
     const detection = { ...DEFAULT_DETECTION, ...value.detection };
     const backups = { ...DEFAULT_BACKUPS, ...value.backups };
-    return { fleet: { ...value, detection, backups }, modifyIndex: entry.modifyIndex };
+    const relocation = { ...DEFAULT_RELOCATION, ...value.relocation };
+    return { fleet: { ...value, detection, backups, relocation }, modifyIndex: entry.modifyIndex };
   }
 
   async function read(): Promise<StoredFleet | null> {

@@ -38,6 +38,7 @@ import { drillStore } from '../records/drills.js';
 import { fleetStore } from '../records/fleet.js';
 import { leaseStore } from '../records/leases.js';
 import { maintenanceStore } from '../records/maintenance.js';
+import { readObserved } from '../records/observed.js';
 import { permitStore } from '../records/permits.js';
 import { reportStore } from '../records/reports.js';
 import { HEARTBEAT_THROTTLE, activityInterceptors } from './activityInterceptors.js';
@@ -90,7 +91,11 @@ export async function runControlWorker(options: ControlWorkerOptions): Promise<v
     const drills = drillStore(consul, fleetName);
     // Before anything is waited for: an alarm that nobody can read is none.
     if (metricsAddress !== undefined && metricsAddress !== '')
-      metrics = await serveMetrics(metricsAddress, { ...stores(consul, fleetName), drills }, log);
+      metrics = await serveMetrics(
+        metricsAddress,
+        { ...stores(consul, fleetName), drills, memory: () => readObserved(consul, fleetName) },
+        log,
+      );
     await awaitConsul(consul, patient);
     const { connection, namespace } = await connectTemporalWorker(env, patient);
     try {

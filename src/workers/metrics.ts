@@ -1,6 +1,6 @@
 /**
  * The alarms as numbers, for Prometheus: how old the last verified backup and the last drill of each database are, and
- * whether that is too old. Read from Consul when somebody asks: any control worker tells the same.
+ * whether that is too old; and until when each host's memory lasts. Read from Consul when somebody asks: any control worker tells the same.
  */
 
 import { createServer, type Server } from 'node:http';
@@ -10,6 +10,9 @@ import type { Log } from '../connections/log.js';
 import { FleetError, messageOf } from '../fleet/errors.js';
 import type { Fleet } from '../fleet/fleet.js';
 import { freshnessOf } from '../fleet/freshness.js';
+import { memoryAlarms } from '../fleet/memoryAlarm.js';
+import { forecastFleet, type HostForecast } from '../fleet/relocation/forecast.js';
+import { relocationState, type Observed } from '../fleet/relocation/observed.js';
 import type { BackupRecordStore } from '../records/backups.js';
 import type { DrillStore } from '../records/drills.js';
 import type { FleetStore } from '../records/fleet.js';
@@ -21,6 +24,8 @@ export interface MetricsSources {
   readonly fleet: Pick<FleetStore, 'applied'>;
   readonly backups: Pick<BackupRecordStore, 'list'>;
   readonly drills: Pick<DrillStore, 'list'>;
+  /** What forecasts of memory are made from; absent: none are told. */
+  readonly memory?: () => Promise<Omit<Observed, 'fleet' | 'now'>>;
 }
 
 export interface MetricsServer {
@@ -61,7 +66,7 @@ export async function serveMetrics(
  * @throws FleetError Unreachable, NotFound: no fleet file was applied yet. What is not known is not told as well
  */
 export async function exposition(
-  { fleet: fleets, backups, drills }: MetricsSources,
+  { fleet: fleets, backups, drills, memory }: MetricsSources,
   now: number,
 ): Promise<{ readonly text: string; readonly contentType: string }> {
   const [applied, taken, drilled] = await Promise.all([
@@ -87,10 +92,37 @@ export async function exposition(
     if (drill.lastPassed !== null)
       gauge.drillAge.set(labels, Math.max(0, Math.round((now - Date.parse(drill.lastPassed)) / 1_000)));
   }
+  if (memory !== undefined)
+    tellMemory(gauge, applied, forecastFleet(relocationState({ fleet: applied, ...(await memory()), now })));
   return { text: await registry.metrics(), contentType: registry.contentType };
 }
 
+/** What never ends is not told: no number would say so. */
+function tellMemory(
+  gauge: ReturnType<typeof gauges>,
+  fleet: Fleet,
+  forecasts: readonly HostForecast[],
+): void {
+  const alarms = new Set(memoryAlarms(forecasts, fleet.relocation).map(({ host }) => host));
+  for (const { host, available, forks, forkEnds, memoryEnds } of forecasts) {
+    const labels = { fleet: fleet.name, host };
+    gauge.available.set(labels, available);
+    gauge.memoryAlarm.set(labels, alarms.has(host) ? 1 : 0);
+    const [largest] = forks;
+    if (largest !== undefined) gauge.headroom.set(labels, largest.left);
+    if (forkEnds.expected !== null) gauge.forkEnds.set(labels, forkEnds.expected);
+    if (memoryEnds.expected !== null) gauge.memoryEnds.set(labels, memoryEnds.expected);
+  }
+}
+
 function gauges(registry: Registry) {
+  const ofHost = (name: string, help: string) =>
+    new Gauge({
+      name: `redis_fleet_host_${name}`,
+      help,
+      labelNames: ['fleet', 'host'] as const,
+      registers: [registry],
+    });
   const ofDatabase = (name: string, help: string) =>
     new Gauge({
       name: `redis_fleet_${name}`,
@@ -113,6 +145,20 @@ function gauges(registry: Registry) {
     bytes: ofDatabase('backup_stored_bytes', 'Size of the last verified backup in the store.'),
     drillAge: ofDatabase('drill_age_seconds', 'Time since a drill of this database last passed.'),
     drillFailed: ofDatabase('drill_failed', '1: the last drill found the backup unfit. Alarm on this.'),
+    available: ofHost('memory_available_bytes', 'Memory that Redis on this host may still take.'),
+    headroom: ofHost(
+      'fork_headroom_bytes',
+      'What a fork of its largest database would leave beside the reserve; negative: it does not fit.',
+    ),
+    forkEnds: ofHost(
+      'fork_fits_seconds',
+      'Until its largest fork is expected to fit no longer. Absent: it stays.',
+    ),
+    memoryEnds: ofHost('memory_ends_seconds', 'Until its memory is expected to end. Absent: it does not.'),
+    memoryAlarm: ofHost(
+      'memory_alarm',
+      '1: the largest fork fits no longer, or soon will not (relocation.forkNoLongerFitsWithin). Alarm on this.',
+    ),
     restoreSeconds: ofDatabase('drill_restore_seconds', 'How long the last drill took to load the backup.'),
   };
 }

@@ -6,7 +6,7 @@ import { askTemporal } from '../../src/activities/owner.js';
 import { recordActivities } from '../../src/activities/records.js';
 import type { RecordActivities } from '../../src/activities/contracts.js';
 import type { FleetConsul } from '../../src/connections/consul.js';
-import { DEFAULT_BACKUPS, DEFAULT_DETECTION } from '../../src/fleet/fleet.js';
+import { DEFAULT_BACKUPS, DEFAULT_RELOCATION, DEFAULT_DETECTION } from '../../src/fleet/fleet.js';
 import type { Fleet } from '../../src/fleet/fleet.js';
 import type { Endpoint } from '../../src/fleet/record.js';
 import { recordStore } from '../../src/records/databases.js';
@@ -39,6 +39,7 @@ export function demoFleet(name: string): Fleet {
     detection: DEFAULT_DETECTION,
     leases: { ttl: 5000 },
     backups: DEFAULT_BACKUPS,
+    relocation: DEFAULT_RELOCATION,
   };
 }
 

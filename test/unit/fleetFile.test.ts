@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
-import { DEFAULT_BACKUPS } from '../../src/fleet/fleet.js';
+import { DEFAULT_RELOCATION, DEFAULT_BACKUPS } from '../../src/fleet/fleet.js';
 import { FleetError } from '../../src/fleet/errors.js';
 import { parseFleetFile } from '../../src/fleet/fleetFile.js';
 import { didYouMean, NAME_PATTERN } from '../../src/fleet/nameRule.js';
@@ -34,6 +34,7 @@ describe('a fleet file that is right', () => {
       detection: { downAfter: 1_000, policy: 'automatic' },
       leases: { ttl: 5_000 },
       backups: DEFAULT_BACKUPS,
+      relocation: DEFAULT_RELOCATION,
     };
     expect(fleetOf()).toMatchObject(defaults);
     const some = parseFleetFile(
@@ -46,8 +47,8 @@ describe('a fleet file that is right', () => {
 
   test('the example says the defaults in full', () => {
     const example = parseFleetFile(readFileSync('examples/fleet.yaml', 'utf8'), 'examples/fleet.yaml');
-    const { detection, leases, backups } = fleetOf();
-    expect(example).toMatchObject({ detection, leases, backups });
+    const { detection, leases, backups, relocation } = fleetOf();
+    expect(example).toMatchObject({ detection, leases, backups, relocation });
     expect(example.databases).toHaveLength(4);
   });
 

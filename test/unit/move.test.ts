@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FleetError } from '../../src/fleet/errors.js';
-import { DEFAULT_BACKUPS, DEFAULT_DETECTION, type Fleet } from '../../src/fleet/fleet.js';
+import { DEFAULT_BACKUPS, DEFAULT_RELOCATION, DEFAULT_DETECTION, type Fleet } from '../../src/fleet/fleet.js';
 import { backlogForMove, planMove, roomProblem, sourceProblem, type MovePlan } from '../../src/fleet/move.js';
 import type { Maintenance } from '../../src/fleet/maintenance.js';
 import { sameEndpoint, type DatabaseRecord, type Endpoint } from '../../src/fleet/record.js';
@@ -28,6 +28,7 @@ const fleet: Fleet = {
   detection: DEFAULT_DETECTION,
   leases: { ttl: 5_000 },
   backups: DEFAULT_BACKUPS,
+  relocation: DEFAULT_RELOCATION,
 };
 
 function at(server: number, side: 'a' | 'b', port: number): Endpoint {
