@@ -61,12 +61,14 @@ export async function recordCases(
       throw new Error(`${run.procedure.name} has no activity after which to kill. ${await run.whereItIs()}`);
     const taken = points.findIndex(({ activityType }) => activityType === 'acquireForkPermit');
     const given = points.findIndex(({ activityType }) => activityType === 'releaseForkPermit');
+    // What came before the update is none of the points.
+    const before = run.procedure.update === undefined ? 'never' : 'had';
     cases.push(
       ...points.map((point, index): Case => ({
         procedure: run.procedure,
         point,
         expected,
-        permit: taken < 0 || index < taken ? 'never' : index < given ? 'has' : 'had',
+        permit: taken < 0 ? before : index < taken ? 'never' : index < given ? 'has' : 'had',
       })),
     );
   }
@@ -207,9 +209,10 @@ function nextWave(fleet: TestFleet, databases: Iterable<string>, cases: readonly
       const held = (heldAt.get(child) ?? 0) + 1;
       const forking = wanted.permit === 'never' ? '' : (parts[wanted.procedure.forksOn ?? '']?.host ?? '');
       // Who is held with the permit in hand lets nobody else fork on that host.
-      const forks = (forksOn.get(forking) ?? 0) + (wanted.permit === 'has' ? MOST_FORKS_ON_A_HOST : 1);
+      const most = wanted.procedure.mostForks ?? MOST_FORKS_ON_A_HOST;
+      const forks = (forksOn.get(forking) ?? 0) + (wanted.permit === 'has' ? most : 1);
       if (child !== 'worker' && held > MOST_HELD_AT_AN_AGENT) continue;
-      if (forking !== '' && forks > MOST_FORKS_ON_A_HOST) continue;
+      if (forking !== '' && forks > most) continue;
       heldAt.set(child, held);
       forksOn.set(forking, forks);
       candidates.delete(wanted);

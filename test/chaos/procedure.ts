@@ -33,6 +33,8 @@ export interface Procedure {
   readonly races?: readonly string[];
   /** The part of the host that forks in it, with that host's permit. */
   readonly forksOn?: string;
+  /** How many may fork on one host before the first of them is killed. Default 3. */
+  readonly mostForks?: number;
   /** Brings the database into the state in which the procedure is needed. */
   prepare(fleet: TestFleet, database: string): Promise<{ readonly name: string; readonly request: object }>;
   parts(fleet: TestFleet, database: string): Parts;
@@ -93,7 +95,8 @@ export class Run {
     const { update, steersAt = 'waiting' } = this.procedure;
     if (update === undefined) return;
     await waitFor(async () => (await this.#state()).status === steersAt, {
-      deadlineMs: 60_000,
+      // Others may fork before it.
+      deadlineMs: 150_000,
       what: `${this.workflowId} to wait`,
     });
     await this.#handle.executeUpdate(update, { args: [{ by: 'ann', reason: 'a better way' }] });
