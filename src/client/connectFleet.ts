@@ -70,7 +70,7 @@ export function connectFleet(options: ConnectOptions): FleetConnection {
   const clients = new Set<FleetRedis>();
 
   function watchOf(database: string): RecordWatch {
-    const watch = watches.get(database) ?? new RecordWatch({ consul, feed, fleet, database, log, lastKnown });
+    const watch = watches.get(database) ?? new RecordWatch({ feed, fleet, database, log, lastKnown });
     watches.set(database, watch);
     return watch;
   }

@@ -7,7 +7,7 @@
 import type { FleetConsul } from '../connections/consul.js';
 import type { FleetError } from '../fleet/errors.js';
 import { consulKeys } from '../fleet/names.js';
-import { watchKey, watchPrefix, type Entry } from '../records/kv.js';
+import { listEntries, readEntry, watchKey, watchPrefix, type Entry } from '../records/kv.js';
 
 export interface FollowHandlers {
   /** Called with what there is first, then after every change. null: there is no record. */
@@ -39,6 +39,8 @@ export class RecordFeed {
   /** As many databases must be followed before it is tried (again). */
   #sharedFrom = MANY;
   #inTrouble = false;
+  /** A look at all of them that is under way. */
+  #looking: Promise<ReadonlyMap<string, Entry>> | null = null;
 
   constructor(consul: FleetConsul, fleet: string) {
     this.#consul = consul;
@@ -51,6 +53,16 @@ export class RecordFeed {
     this.#followed.set(database, followed);
     this.#followAlone(database, followed);
     if (this.#shared === null && this.#followed.size >= this.#sharedFrom) void this.#followAll();
+  }
+
+  /** What Consul says now, beside the blocking queries. Those that ask at the same time share an answer. */
+  async look(database: string): Promise<Entry | null> {
+    const key = this.#keys.database(database);
+    if (this.#followed.get(database)?.own !== null) return readEntry(this.#consul, key);
+    this.#looking ??= listEntries(this.#consul, this.#keys.databases)
+      .then((entries) => new Map(entries.map((entry) => [entry.key, entry])))
+      .finally(() => (this.#looking = null));
+    return (await this.#looking).get(key) ?? null;
   }
 
   close(): void {

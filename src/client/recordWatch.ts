@@ -1,11 +1,10 @@
 /** One database's record, as it is followed. An outage of Consul changes nothing of what is known. */
 
-import type { FleetConsul } from '../connections/consul.js';
 import { messageOf } from '../fleet/errors.js';
 import { consulKeys } from '../fleet/names.js';
 import { showEndpoint } from '../fleet/record.js';
 import { parseRecord } from '../fleet/recordFormat.js';
-import { readEntry, type Entry } from '../records/kv.js';
+import type { Entry } from '../records/kv.js';
 import type { LastKnown } from './lastKnown.js';
 import type { RecordFeed } from './recordFeed.js';
 import { sameForClients, type KnownRecord } from './target.js';
@@ -17,7 +16,6 @@ export interface ClientLog {
 }
 
 export interface RecordWatchOptions {
-  readonly consul: FleetConsul;
   readonly feed: RecordFeed;
   readonly fleet: string;
   readonly database: string;
@@ -81,7 +79,7 @@ export class RecordWatch {
     const now = performance.now();
     if (now - this.#nudgedAt < NUDGE_EVERY_MS || this.#stop.signal.aborted) return;
     this.#nudgedAt = now;
-    readEntry(this.#options.consul, this.#key).then(
+    this.#options.feed.look(this.#options.database).then(
       (entry) => {
         const wasAway = this.#outageEnds();
         // The blocking query may have been faster.
