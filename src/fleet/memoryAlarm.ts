@@ -28,7 +28,11 @@ export function memoryAlarms(
         : `is expected to fit no longer in ${showWhen(seconds)}${spread(forkEnds)}`;
     const end = memoryEnds.expected === null ? '' : `, and memory to end in ${showWhen(memoryEnds.expected)}`;
     return [
-      { host, seconds, text: `${fork} ${when}${end}. Move databases off: redis-fleet relocate ${host}` },
+      {
+        host,
+        seconds,
+        text: `${fork} ${when}${end}. Move databases off: redis-fleet relocate --host ${host}`,
+      },
     ];
   });
 }

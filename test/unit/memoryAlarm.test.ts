@@ -37,7 +37,7 @@ describe('the forecast of a host', () => {
         seconds: 2 * HOUR,
         text:
           'A fork of sessions-00, the largest on host redis-01-a (up to 300 MiB), is expected to fit no longer in 2 h ' +
-          '(1 h at the earliest), and memory to end in 4 h. Move databases off: redis-fleet relocate redis-01-a',
+          '(1 h at the earliest), and memory to end in 4 h. Move databases off: redis-fleet relocate --host redis-01-a',
       },
     ]);
     expect(memoryAlarms([forecast(0)], DEFAULT_RELOCATION)[0]?.text).toContain('fits no longer');
@@ -112,7 +112,7 @@ describe('a leader that grows', () => {
     expect(findings.map(({ subject }) => subject)).toEqual(['redis-01-a', 'redis-01-b']);
     const [finding] = findings;
     expect(finding?.severity).toBe('failure');
-    expect(finding?.text).toMatch(/expected to fit no longer in \d+ min.*redis-fleet relocate redis-/);
+    expect(finding?.text).toMatch(/expected to fit no longer in \d+ min.*redis-fleet relocate --host redis-/);
   });
 
   test('is seen in the status, with the forecast of each host', () => {
