@@ -1,6 +1,6 @@
 /** What a move asks of the systems beside what bring-ups and switchovers do. */
 
-import type { MovePlan } from '../fleet/move.js';
+import type { MovePlanWithForks } from '../fleet/move.js';
 import type { Endpoint } from '../fleet/record.js';
 import type { MoveDatabaseRequest } from '../fleet/requests.js';
 import type { ForkBaseline } from './contracts.js';
@@ -16,7 +16,7 @@ export interface ProvenPair {
 /** On the control queue. */
 export interface MoveActivities {
   /** Where the database goes, and which processes come and go. Changes nothing. @throws NotFound, InvalidRequest */
-  planMove(input: { request: MoveDatabaseRequest }): Promise<MovePlan>;
+  planMove(input: { request: MoveDatabaseRequest }): Promise<MovePlanWithForks>;
   /** Where the database is now; the epoch must still be `epoch`. @throws OwnershipLost, RecordChanged */
   recordMove(input: {
     database: string;

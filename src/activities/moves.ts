@@ -10,6 +10,7 @@ import { recordMove } from '../fleet/recordMove.js';
 import type { RecordStore } from '../records/databases.js';
 import type { FleetStore } from '../records/fleet.js';
 import type { MaintenanceStore } from '../records/maintenance.js';
+import type { MemoryStore } from '../records/memory.js';
 import type { MoveActivities } from './moveContract.js';
 import { callingWorkflow } from './owner.js';
 import { pollUntil } from './polling.js';
@@ -20,14 +21,18 @@ export interface MoveDependencies {
   readonly records: RecordStore;
   readonly fleet: FleetStore;
   readonly maintenance: Pick<MaintenanceStore, 'list'>;
+  readonly memory: Pick<MemoryStore, 'read'>;
   readonly credentials: Credentials;
 }
+
+/** More of them say little: what counts is how it is now. */
+const FORKS_SEEN = 3;
 
 /** Nobody listens there: it moves the stream on and touches no data. */
 const CHANNEL = 'redis-fleet:moved';
 
 export function moveActivities(dependencies: MoveDependencies): MoveActivities {
-  const { records, fleet, maintenance, credentials } = dependencies;
+  const { records, fleet, maintenance, memory, credentials } = dependencies;
   const access = redisAccess(credentials);
 
   return {
@@ -40,7 +45,15 @@ export function moveActivities(dependencies: MoveDependencies): MoveActivities {
       const unreadable = list.invalid.find(({ database }) => database === request.database);
       if (unreadable) throw unreadable.problem;
       const all = list.records.map(({ record }) => record);
-      return planMove(applied, all, closed, request, Date.now());
+      const plan = planMove(applied, all, closed, request, Date.now());
+      const { leader, follower } = plan.record;
+      const histories = await Promise.all([leader, follower].map(({ host }) => memory.read(host)));
+      const forks = histories
+        .flatMap((history) => history?.forks ?? [])
+        .filter(({ database }) => database === request.database)
+        .toSorted((a, b) => a.at - b.at)
+        .slice(-FORKS_SEEN);
+      return { ...plan, forks };
     },
 
     async recordMove({ database, ...wanted }) {

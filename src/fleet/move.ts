@@ -11,6 +11,7 @@ import { endMaintenance, isOver, maintenanceText, type Maintenance } from './mai
 import { actualPlacement, hostsOf, zoneProblem } from './placement.js';
 import { showSize } from './quantities.js';
 import { sameEndpoint, showEndpoint, type DatabaseRecord, type Endpoint } from './record.js';
+import type { ForkSample } from './relocation/state.js';
 import type { MoveDatabaseRequest } from './requests.js';
 
 export interface MovePlan {
@@ -28,6 +29,11 @@ export interface MovePlan {
   readonly staying: readonly Endpoint[];
   /** But for its port, which is that of its endpoint. */
   readonly process: Omit<ProcessSpec, 'port'>;
+}
+
+/** With what the last forks of the database cost, oldest first. */
+export interface MovePlanWithForks extends MovePlan {
+  readonly forks: readonly ForkSample[];
 }
 
 /** @param now milliseconds since 1970. @throws FleetError NotFound, InvalidRequest */
@@ -229,22 +235,25 @@ export function sizeOfCopy({ usedMemory }: Pick<ProcessFacts, 'usedMemory'>): nu
   return Math.ceil(usedMemory * (1 + OVERHEAD_SHARE));
 }
 
-/** Why a host cannot take a copy, and keep it; null: it can. `forks`: it will be the one that backups are taken on. */
+/**
+ * Why a host cannot take a copy, and keep it; null: it can.
+ * @param forkShare of used memory, that a fork costs there; 0: it will not be the one that backups are taken on
+ */
 export function roomProblem(
   { database }: Pick<DatabaseRecord, 'database'>,
   { host }: Endpoint,
   memory: HostMemory,
   facts: ProcessFacts,
-  forks: boolean,
+  forkShare: number,
 ): string | null {
   const size = sizeOfCopy(facts);
   const left = spendable(memory) - size;
   if (left < 0) {
     return `${database} needs ${showSize(size)} on ${host}, which is ${showSize(-left)} short of that. Nothing was started. Choose another host.`;
   }
-  if (!forks) return null;
+  if (forkShare === 0) return null;
   const after = { ...memory, available: memory.available - size };
-  const fork = forkHeadroom(after, facts.usedMemory);
+  const fork = forkHeadroom(after, facts.usedMemory * forkShare);
   return fork.fits
     ? null
     : `${database} fits on ${host}, but a fork of it for a backup does not: ${showSize(fork.short)} are missing. Nothing was started. Choose another host.`;

@@ -38,6 +38,7 @@ import { drillStore } from '../records/drills.js';
 import { fleetStore } from '../records/fleet.js';
 import { leaseStore } from '../records/leases.js';
 import { maintenanceStore } from '../records/maintenance.js';
+import { memoryStore } from '../records/memory.js';
 import { readObserved } from '../records/observed.js';
 import { permitStore } from '../records/permits.js';
 import { reportStore } from '../records/reports.js';
@@ -112,6 +113,7 @@ export async function runControlWorker(options: ControlWorkerOptions): Promise<v
         ...moveActivities({
           ...known,
           maintenance: maintenanceStore(consul, fleetName),
+          memory: memoryStore(consul, fleetName),
           credentials,
         }),
         ...drillActivities({

@@ -22,6 +22,8 @@ export interface PermittedFork {
   readonly waitMs?: number;
   /** For the copy; default: an hour. */
   readonly deadlineMs?: number;
+  /** Of used memory, that the fork costs, where that is known; default: all of it. */
+  readonly forkShare?: number;
   /** While they load, the source may hold more of its stream for them than Redis would let it: what its host can spare. */
   readonly patient?: true;
   /** Slows the copy down: it points the followers at the source, and ends when they have its data. */
@@ -40,7 +42,7 @@ export async function synchroniseUnderPermit(fork: PermittedFork): Promise<void>
     waitMs,
   });
   try {
-    const left = await requireHeadroom(source.endpoint);
+    const left = await requireHeadroom(source.endpoint, fork.forkShare);
     const copy = control(`copy from ${host}`, FOR_DATA).synchroniseFully({
       source,
       followers,
@@ -134,16 +136,17 @@ export function givingBackForkRights(source: Endpoint): {
  * Just before a fork, with the permit in hand: an approval may have waited for hours.
  * @returns what the host can spare beside the fork at its worst. Bytes
  */
-async function requireHeadroom(endpoint: Endpoint): Promise<number> {
+async function requireHeadroom(endpoint: Endpoint, forkShare = 1): Promise<number> {
   const [memory, { usedMemory }] = await Promise.all([
     onHost(endpoint.host, `memory of ${endpoint.host}`).hostMemory(),
     control(`memory of ${showEndpoint(endpoint)}`).inspect({ endpoint }),
   ]);
-  const headroom = forkHeadroom(memory, usedMemory);
+  const needed = Math.ceil(usedMemory * forkShare);
+  const headroom = forkHeadroom(memory, needed);
   if (headroom.fits) return Math.floor(headroom.left);
   throw refusal(
     'NoHeadroom',
-    `A fork of ${showEndpoint(endpoint)} could need ${showSize(usedMemory)}, and its host is ${showSize(headroom.short)} short of that. ` +
+    `A fork of ${showEndpoint(endpoint)} could need ${showSize(needed)}, and its host is ${showSize(headroom.short)} short of that. ` +
       'Nothing forked. Make room on that host, then retry.',
   );
 }

@@ -1,7 +1,15 @@
 /** Looks at everything that a move needs, before anything is changed. */
 
 import type { HostMemory, ProcessFacts } from '../fleet/facts.js';
-import { backlogForMove, roomProblem, sizeOfCopy, sourceProblem, type MovePlan } from '../fleet/move.js';
+import { copyOnWriteShare } from '../fleet/headroom.js';
+import {
+  backlogForMove,
+  roomProblem,
+  sizeOfCopy,
+  sourceProblem,
+  type MovePlan,
+  type MovePlanWithForks,
+} from '../fleet/move.js';
 import { sameEndpoint, showEndpoint, type Endpoint } from '../fleet/record.js';
 import { control, onHost } from './engine/activityOptions.js';
 import { refusal } from './engine/failures.js';
@@ -11,12 +19,14 @@ export interface MoveSight {
   readonly follower: ProcessFacts;
   /** What the leader's backlog has to be. Bytes. */
   readonly backlogBytes: number;
+  /** Of used memory, that a fork costs while writes go on as they do now. */
+  readonly forkShare: number;
 }
 
 /** Long enough to see a rate, short enough not to be felt. */
 const RATE_WINDOW_MS = 150;
 
-export async function lookBeforeMove(plan: MovePlan): Promise<MoveSight> {
+export async function lookBeforeMove(plan: MovePlanWithForks): Promise<MoveSight> {
   const { record, newcomers } = plan;
   const { database } = record;
   // The follower first: one that is looked at later than its leader may seem to be ahead.
@@ -30,17 +40,18 @@ export async function lookBeforeMove(plan: MovePlan): Promise<MoveSight> {
     memoryOf(record.leader),
     ...newcomers.map(memoryOf),
   ]);
+  const forkShare = copyOnWriteShare({ writeRate, forks: plan.forks });
   for (const [index, newcomer] of newcomers.entries()) {
     const there = targets[index];
     if (there === undefined) continue;
-    const forks = sameEndpoint(newcomer, plan.follower);
-    const full = roomProblem(record, newcomer, there, leader, forks);
+    const share = sameEndpoint(newcomer, plan.follower) ? forkShare : 0;
+    const full = roomProblem(record, newcomer, there, leader, share);
     if (full !== null) throw refusal('NoHeadroom', full);
   }
   const backlog = backlogForMove({ endpoint: record.leader, facts: leader, memory }, follower, writeRate);
   if (!backlog.fits) throw refusal('NoHeadroom', backlog.why);
   await Promise.all(newcomers.map((newcomer) => checkTarget(plan, newcomer, sizeOfCopy(leader))));
-  return { leader, follower, backlogBytes: backlog.bytes };
+  return { leader, follower, backlogBytes: backlog.bytes, forkShare };
 
   async function checkTarget({ process }: MovePlan, newcomer: Endpoint, bytes: number): Promise<void> {
     const host = onHost(newcomer.host, `check ${newcomer.host}`);

@@ -77,6 +77,8 @@ export async function receive(
         reason: `move to ${newcomers.map(({ host }) => host).join(' and ')}`,
         // Others that leave the same host copy from the same follower's host, one after the other.
         waitMs: HOUR_MS,
+        // A child that is slowed down lives longer than those that were observed.
+        forkShare: request.bandwidth === undefined ? sight.forkShare : 1,
         patient: true,
         deadlineMs: COPIED_WITHIN_MS,
         ...pacedBy(request, follower, newcomers),

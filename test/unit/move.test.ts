@@ -208,12 +208,14 @@ describe('before a move', () => {
   test('a target has room for the copy, and where backups are taken for a fork of it', () => {
     const facts = { ...leader, usedMemory: 100 * MiB };
     const memory = (available: number) => ({ total: 1000 * MiB, available: available * MiB });
-    const problem = (available: number, forks: boolean): string | null =>
-      roomProblem(made.record, made.leader, memory(available), facts, forks);
-    expect(problem(161, false)).toBeNull();
-    expect(problem(159, false)).toContain('short of that');
-    expect(problem(261, true)).toBeNull();
-    expect(problem(259, true)).toContain('a fork of it for a backup does not');
+    const problem = (available: number, forkShare: number): string | null =>
+      roomProblem(made.record, made.leader, memory(available), facts, forkShare);
+    expect(problem(161, 0)).toBeNull();
+    expect(problem(159, 0)).toContain('short of that');
+    expect(problem(261, 1)).toBeNull();
+    expect(problem(259, 1)).toContain('a fork of it for a backup does not');
+    expect(problem(181, 0.2)).toBeNull();
+    expect(problem(179, 0.2)).toContain('a fork of it for a backup does not');
   });
 
   test('the backlog covers the moment in which the new processes change over, or there is no move', () => {
