@@ -14,6 +14,7 @@ import type { FenceActivities } from './fenceContract.js';
 import type { MoveActivities, MoveHostActivities } from './moveContract.js';
 import type { PauseActivities, PauseHostActivities } from './pauseContract.js';
 import type { PromotionActivities } from './promotionContract.js';
+import type { RelocationActivities } from './relocationContract.js';
 import type { RestoreActivities, RestoreHostActivities } from './restoreContract.js';
 import type { SwitchoverActivities } from './switchoverContract.js';
 import type { WatchActivities } from './watchContract.js';
@@ -203,6 +204,7 @@ export type ControlActivities = RequestActivities &
   RedisActivities &
   SwitchoverActivities &
   MoveActivities &
+  RelocationActivities &
   PromotionActivities &
   PauseActivities &
   RestoreActivities &

@@ -1,6 +1,7 @@
 /** The command line: names, options and help. What a command does is imported when it is called. */
 
 import type { BringUpOptions } from './commands/bringUp.js';
+import type { PlanOptions } from './commands/plan.js';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { BRING_UP_WAYS } from '../fleet/requests.js';
 import { CALLED_WRONGLY, WELL } from './context.js';
@@ -11,6 +12,7 @@ import { registerBackups } from './programBackups.js';
 import { registerFailover } from './programFailover.js';
 import { registerMove } from './programMove.js';
 import { pauseSeconds, registerPausing } from './programPause.js';
+import { registerRelocate } from './programRelocate.js';
 import { registerRestore } from './programRestore.js';
 import { registerRunbook } from './programRunbook.js';
 
@@ -68,6 +70,7 @@ async function createProgram(context: CliContext, setExitCode: SetExitCode): Pro
   registerFleet(program, context, setExitCode);
   registerFailover(program, context, setExitCode);
   registerMove(program, context, setExitCode);
+  registerRelocate(program, context, setExitCode);
   registerPausing(program, context, setExitCode);
   registerBackups(program, context, setExitCode);
   registerRunbook(program, context, setExitCode);
@@ -81,9 +84,22 @@ function registerFleet(program: Command, context: CliContext, setExitCode: SetEx
     .command('plan')
     .argument('[file]', 'the fleet file')
     .description('Show what apply would change; change nothing')
+    .option('--drain <host>', 'show instead where the databases of this host would go')
+    .option('--run', 'with --drain: and move them; asks first')
     .option(...FILE)
     .option(...JSON_OUTPUT)
-    .action(async (file: string | undefined, options: { file?: string; json?: boolean }) => {
+    .action(async (file: string | undefined, options: PlanOptions & { drain?: string; run?: true }) => {
+      if (options.drain !== undefined || options.run) {
+        const { relocateCommand } = await import('./commands/relocate.js');
+        setExitCode(
+          await relocateCommand(context, {
+            ...options,
+            ...(file === undefined ? {} : { file }),
+            dryRun: options.run !== true,
+          }),
+        );
+        return;
+      }
       const { planCommand } = await import('./commands/plan.js');
       setExitCode(await planCommand(context, file, options));
     });

@@ -65,6 +65,7 @@ const SUMMARIES: Readonly<Record<WorkflowType, string>> = {
   switchover: 'Switch over',
   promoteFollower: 'Promote the follower of',
   moveDatabase: 'Move',
+  relocateDatabases: 'Relocate databases:',
   pauseWrites: 'Pause writes of',
   watchServer: 'Watch server',
   restoreDatabase: 'Restore',

@@ -12,6 +12,7 @@ export const WORKFLOW_TYPES = [
   'switchover',
   'promoteFollower',
   'moveDatabase',
+  'relocateDatabases',
   'pauseWrites',
   'watchServer',
   'restoreDatabase',

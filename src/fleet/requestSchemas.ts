@@ -58,6 +58,10 @@ const bandwidth = z
     `this is not a whole number of bytes a second, of at least ${SLOWEST_COPY}`,
   );
 
+const wholeNumber = z
+  .number()
+  .refine((value) => Number.isInteger(value) && value >= 1, 'this is not a whole number of at least 1');
+
 /** Exactly one of these says which databases it is about. */
 function exactlyOneOf(...fields: readonly [string, ...string[]]) {
   return (request: object, context: z.core.$RefinementCtx): void => {
@@ -122,6 +126,20 @@ export const requestSchemas = {
       approved: approvals.exactOptional(),
     })
     .superRefine(exactlyOneOf('database', 'databases', 'host', 'zone'))
+    .readonly(),
+  relocateDatabases: z
+    .strictObject({
+      host: name.exactOptional(),
+      drain: name.exactOptional(),
+      rebalance: z.literal(true).exactOptional(),
+      dryRun: z.boolean().exactOptional(),
+      withoutAskingBelow: wholeNumber.exactOptional(),
+      horizon: wholeNumber.exactOptional(),
+      atOnce: wholeNumber.exactOptional(),
+      bandwidth: bandwidth.exactOptional(),
+      approved: approvals.exactOptional(),
+    })
+    .superRefine(exactlyOneOf('host', 'drain', 'rebalance'))
     .readonly(),
   moveDatabase: z
     .strictObject({
@@ -199,6 +217,7 @@ const EXAMPLES: Readonly<Record<WorkflowType, string>> = {
   switchover: '{"database":"sessions-03"}',
   promoteFollower: '{"database":"sessions-03"}',
   moveDatabase: '{"database":"sessions-03","to":{"server":"redis-02"}}',
+  relocateDatabases: '{"host":"redis-01-a"}',
   pauseWrites: '{"database":"sessions-03","seconds":10}',
   watchServer: '{"server":"redis-01"}',
   restoreDatabase: '{"database":"sessions-03"}',

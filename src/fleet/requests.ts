@@ -89,6 +89,27 @@ export interface MoveDatabaseRequest {
   readonly approved?: Approvals;
 }
 
+/** Exactly one of `host`, `drain` and `rebalance`. */
+export interface RelocateDatabasesRequest {
+  /** As many databases off this host as it takes to make it safe: a fork of its largest fits, and memory does not end. */
+  readonly host?: string;
+  /** Everything off this host. */
+  readonly drain?: string;
+  /** As few moves as even out how full the servers are. */
+  readonly rebalance?: true;
+  /** Only say what would be moved. */
+  readonly dryRun?: boolean;
+  /** Goes ahead without asking where a host's memory may end within so many seconds. */
+  readonly withoutAskingBelow?: number;
+  /** For so many seconds all hosts shall be safe. Default: an hour. */
+  readonly horizon?: number;
+  /** Moves at the same time. Default: as many as the hosts can bear. */
+  readonly atOnce?: number;
+  /** Bytes a second that each copy may take. Default: as fast as it goes. */
+  readonly bandwidth?: number;
+  readonly approved?: Approvals;
+}
+
 /** Exactly one of `database` and `host`. */
 export interface PauseWritesRequest {
   readonly database?: string;
@@ -155,6 +176,7 @@ export interface RequestByType {
   readonly switchover: SwitchoverRequest;
   readonly promoteFollower: PromoteFollowerRequest;
   readonly moveDatabase: MoveDatabaseRequest;
+  readonly relocateDatabases: RelocateDatabasesRequest;
   readonly pauseWrites: PauseWritesRequest;
   readonly watchServer: WatchServerRequest;
   readonly restoreDatabase: RestoreDatabaseRequest;

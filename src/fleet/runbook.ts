@@ -78,6 +78,8 @@ export interface RunbookState {
   readonly steps: readonly StepRecord[];
   /** Sentences worth keeping: which way was chosen and why, what was measured. */
   readonly notes: readonly string[];
+  /** How things are just now, where that changes while it runs. */
+  readonly present?: readonly string[];
   readonly decisions: readonly Decision[];
   readonly next: NextMove | null;
 }

@@ -23,6 +23,8 @@ export function runbookDetails(state: RunbookState, namespace = 'default'): stri
   if (next === null && state.status === 'running') {
     lines.push('', 'To stop it and undo what was done:', ...commands(state, 'abort', namespace));
   }
+  const { present = [] } = state;
+  if (present.length > 0) lines.push('', 'Now:', '', ...present.map((line) => `- ${tableCell(line)}`));
   if (state.notes.length > 0)
     lines.push('', 'Notes:', '', ...state.notes.map((note) => `- ${tableCell(note)}`));
   if (state.decisions.length > 0)

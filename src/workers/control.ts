@@ -10,6 +10,7 @@ import { askTemporal } from '../activities/owner.js';
 import { drillActivities } from '../activities/drills.js';
 import { recordActivities } from '../activities/records.js';
 import { moveActivities } from '../activities/moves.js';
+import { relocationActivities } from '../activities/relocation.js';
 import { pauseActivities } from '../activities/pauseWrites.js';
 import { promotionActivities } from '../activities/promotion.js';
 import { backupActivities } from '../activities/backups.js';
@@ -116,6 +117,7 @@ export async function runControlWorker(options: ControlWorkerOptions): Promise<v
           memory: memoryStore(consul, fleetName),
           credentials,
         }),
+        ...relocationActivities({ consul, fleetName }),
         ...drillActivities({
           ...known,
           reports: reportStore(consul, fleetName),

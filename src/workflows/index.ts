@@ -3,6 +3,7 @@ export { backupDatabase } from './backupDatabase.js';
 export { backupSweep } from './backupSweep.js';
 export { bringUpFollower } from './bringUpFollower.js';
 export { moveDatabase } from './moveDatabase.js';
+export { relocateDatabases } from './relocateDatabases.js';
 export { pauseWrites } from './pauseWrites.js';
 export { promoteFollower } from './promoteFollower.js';
 export { provisionServer } from './provisionServer.js';

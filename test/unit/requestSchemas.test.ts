@@ -10,6 +10,7 @@ import type {
   PromoteFollowerRequest,
   PauseWritesRequest,
   ProvisionServerRequest,
+  RelocateDatabasesRequest,
   RestoreDatabaseRequest,
   SwitchoverRequest,
   WatchServerRequest,
@@ -43,6 +44,7 @@ describe('a request', () => {
     expectTypeOf<z.output<Schemas['promoteFollower']>>().branded.toEqualTypeOf<PromoteFollowerRequest>();
     expectTypeOf<z.output<Schemas['moveDatabase']>>().branded.toEqualTypeOf<MoveDatabaseRequest>();
     expectTypeOf<z.output<Schemas['pauseWrites']>>().branded.toEqualTypeOf<PauseWritesRequest>();
+    expectTypeOf<z.output<Schemas['relocateDatabases']>>().branded.toEqualTypeOf<RelocateDatabasesRequest>();
     expectTypeOf<z.output<Schemas['watchServer']>>().branded.toEqualTypeOf<WatchServerRequest>();
     expectTypeOf<z.output<Schemas['drillBackups']>>().branded.toEqualTypeOf<DrillBackupsRequest>();
     expectTypeOf<z.output<Schemas['restoreDatabase']>>().branded.toEqualTypeOf<RestoreDatabaseRequest>();
@@ -127,6 +129,16 @@ describe('a request', () => {
     expect(refused('bringUpFollower', { database: 'a', pauseWrites: { secs: 5 } })).toContain(
       'pauseWrites.secs: there is no such field, the fields are seconds',
     );
+  });
+
+  test('for a relocation says of which host, or that all shall be even', () => {
+    const whole = { host: 'redis-01-a', dryRun: true, withoutAskingBelow: 600, horizon: 3_600, atOnce: 2 };
+    expect(parseRequest('relocateDatabases', whole)).toEqual(whole);
+    expect(parseRequest('relocateDatabases', { drain: 'redis-01-a' })).toEqual({ drain: 'redis-01-a' });
+    expect(parseRequest('relocateDatabases', { rebalance: true })).toEqual({ rebalance: true });
+    expect(refused('relocateDatabases', {})).toContain('host: this is missing, write it, or one of drain');
+    expect(refused('relocateDatabases', { host: 'a', drain: 'b' })).toContain('there is host and drain');
+    expect(refused('relocateDatabases', { host: 'a', atOnce: 0 })).toContain('atOnce: this is not a whole');
   });
 
   test('names its databases in exactly one way', () => {

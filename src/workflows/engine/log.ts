@@ -29,6 +29,7 @@ const STATUS = defineSearchAttributeKey('RunbookStatus', SEARCH_ATTRIBUTES.Runbo
 export class RunbookLog {
   private readonly steps: StepRecord[] = [];
   private readonly notes: string[] = [];
+  private presentLines: readonly string[] = [];
   private readonly decisions: Decision[] = [];
   private currentStatus: RunbookStatus = 'running';
   private shown = '';
@@ -115,6 +116,11 @@ export class RunbookLog {
     this.show();
   }
 
+  present(sentences: readonly string[]): void {
+    this.presentLines = sentences.map((sentence) => cut(sentence, LONGEST_NOTE));
+    this.show();
+  }
+
   record(decision: Decision): void {
     const refused = this.decisions.filter((other) => other.refused !== undefined).length;
     if (decision.refused !== undefined && refused >= MOST_REFUSED) return;
@@ -135,6 +141,7 @@ export class RunbookLog {
       startedAt: startTime.toISOString(),
       steps,
       notes: [...this.notes],
+      ...(this.presentLines.length === 0 ? {} : { present: this.presentLines }),
       decisions: [...this.decisions],
       next: nextMove({ status, steps }),
     };

@@ -44,6 +44,8 @@ export interface Runbook {
   outline(steps: readonly { readonly name: string; readonly does: string }[]): void;
   /** Keeps a sentence: which way was chosen and why, what was measured. */
   note(sentence: string): void;
+  /** How things are just now: takes the place of what was said before. */
+  present(sentences: readonly string[]): void;
   /** What it is about, and approvals given beforehand: known once the request was checked. */
   subject(
     subject: Subject & {
@@ -88,6 +90,9 @@ function runbookFor(log: RunbookLog, steps: RunbookSteps): Runbook {
     },
     note: (sentence) => {
       log.note(sentence);
+    },
+    present: (sentences) => {
+      log.present(sentences);
     },
     subject: ({ approved, ...subject }) => {
       log.subject(subject);

@@ -1,0 +1,134 @@
+/**
+ * Moves databases off hosts that are full, to be drained, or uneven: plans, shows the plan, asks, and moves as many at once
+ * as the hosts can bear. The world changes meanwhile, so it plans again after every move, and stops when all is well.
+ */
+
+import type { PlanRelocationsInput } from '../activities/relocationContract.js';
+import type { Goal, RelocationPlan } from '../fleet/relocation/plan.js';
+import { exhaustion, hostLine, movesOf, planLines, summary } from '../fleet/relocation/planText.js';
+import { showDuration } from '../fleet/quantities.js';
+import type { RelocateDatabasesRequest } from '../fleet/requests.js';
+import type { RunbookResult } from '../fleet/runbook.js';
+import { control, local } from './engine/activityOptions.js';
+import { refusal } from './engine/failures.js';
+import { runRunbook, type Runbook } from './engine/runbook.js';
+import type { MovedDatabase } from './moveDatabase.js';
+import { moveWhileNeeded, type FailedMove } from './relocationMoves.js';
+
+export interface Relocated {
+  /** Only said, not done. */
+  readonly dryRun: boolean;
+  /** As it was at the beginning. */
+  readonly plan: RelocationPlan;
+  /** In the order in which they ended. */
+  readonly moved: readonly MovedDatabase[];
+  readonly failed: readonly FailedMove[];
+  /** What would still have to be done in the end. */
+  readonly after: RelocationPlan;
+}
+
+const CHECK = { name: 'check the request', does: 'Validates the argument.' };
+const PLAN = {
+  name: 'plan',
+  does: 'Reads memory and growth of all hosts, and plans the moves with the least bytes.',
+};
+const MOVE = {
+  name: 'move the databases',
+  does: 'Starts a move for each database, several at a time, and plans again after each.',
+};
+
+export async function relocateDatabases(input: RelocateDatabasesRequest): Promise<RunbookResult<Relocated>> {
+  return runRunbook({ title: 'Relocate databases' }, async (runbook) => {
+    runbook.outline([CHECK, PLAN, MOVE]);
+    const { fleet, request } = await runbook.step({
+      ...CHECK,
+      preflight: true,
+      run: () => local().checkRequest({ type: 'relocateDatabases', request: input }),
+    });
+    const wanted = wantedOf(request);
+    const dryRun = request.dryRun === true;
+    const plan = await runbook.step({
+      ...PLAN,
+      preflight: true,
+      run: async () => {
+        const found = await control('plan').planRelocations(wanted);
+        if (!dryRun && found.kind === 'impossible' && movesOf(found) === null) {
+          throw refusal('NoSafeWay', `${planLines(found).join(' ')} Nothing was moved.`);
+        }
+        return found;
+      },
+    });
+    tellSubject(runbook, fleet, request, plan);
+    for (const line of planLines(plan)) runbook.note(line);
+    if (dryRun || movesOf(plan) === null) {
+      runbook.outline([]);
+      return { dryRun, plan, moved: [], failed: [], after: plan };
+    }
+
+    const moved: MovedDatabase[] = [];
+    const failed: FailedMove[] = [];
+    const after = await runbook.step({
+      ...MOVE,
+      ...(isUrgent(plan, request) ? {} : { approval: { danger: danger(plan) } }),
+      run: () => moveWhileNeeded(runbook, { wanted, request, first: plan, moved, failed }),
+    });
+    for (const line of planLines(after)) runbook.note(line);
+    return { dryRun, plan, moved, failed, after };
+  });
+}
+
+function wantedOf(request: RelocateDatabasesRequest): PlanRelocationsInput {
+  const { horizon, atOnce, bandwidth } = request;
+  return {
+    goal: goalOf(request),
+    ...(horizon === undefined ? {} : { horizon }),
+    ...(atOnce === undefined ? {} : { atOnce }),
+    ...(bandwidth === undefined ? {} : { bandwidth }),
+    underWay: [],
+    leave: [],
+    ended: [],
+  };
+}
+
+function goalOf({ host, drain }: RelocateDatabasesRequest): Goal {
+  if (host !== undefined) return { kind: 'relieve', hosts: [host] };
+  return drain === undefined ? { kind: 'rebalance' } : { kind: 'drain', host: drain };
+}
+
+function tellSubject(
+  runbook: Runbook,
+  fleet: string,
+  { host, drain, approved }: RelocateDatabasesRequest,
+  plan: RelocationPlan,
+): void {
+  const moves = movesOf(plan)?.moves ?? [];
+  const hosts = moves.flatMap(({ from, to }) => [from.leader, from.follower, to.leader, to.follower]);
+  const named = host ?? drain;
+  runbook.subject({
+    fleet,
+    servers: [...new Set(moves.flatMap(({ from, to }) => [from.server, to.server]))],
+    databases: moves.map(({ database }) => database),
+    hosts: [...new Set([...(named === undefined ? [] : [named]), ...hosts.map((one) => one.host)])],
+    ...(approved === undefined ? {} : { approved }),
+  });
+}
+
+/** There may be no time to ask. */
+function isUrgent(plan: RelocationPlan, { withoutAskingBelow = 0 }: RelocateDatabasesRequest): boolean {
+  const ends = exhaustion(plan.before);
+  return ends !== null && ends <= withoutAskingBelow;
+}
+
+function danger(plan: RelocationPlan): string {
+  const moves = movesOf(plan);
+  const names = moves?.moves.map(({ database }) => database).join(', ') ?? '';
+  const ends = exhaustion(plan.before);
+  const without =
+    ends === null
+      ? plan.before.slice(0, 1).map(hostLine).join('')
+      : `Without it memory may end in ${showDuration(ends * 1_000)}`;
+  return (
+    `${names} will move, or others in their place as the world changes; writes to each wait for some milliseconds when its ` +
+    `new leader takes over. ${moves === null ? '' : summary(moves)} ${without}.`
+  );
+}

@@ -1,0 +1,150 @@
+/** The moves of a relocation: each is a runbook of its own, that goes on by itself even when this one is aborted. */
+
+import { CancellationScope, condition, startChild } from '@temporalio/workflow';
+import type { PlanRelocationsInput } from '../activities/relocationContract.js';
+import { CONTROL_QUEUE, workflowId } from '../fleet/names.js';
+import type { PlannedMove, RelocationPlan } from '../fleet/relocation/plan.js';
+import { exhaustion, hostLine, movesOf, planLines } from '../fleet/relocation/planText.js';
+import { showDuration } from '../fleet/quantities.js';
+import type { MoveDatabaseRequest, RelocateDatabasesRequest } from '../fleet/requests.js';
+import type { RunbookResult } from '../fleet/runbook.js';
+import { control } from './engine/activityOptions.js';
+import { failureMessage, refusal } from './engine/failures.js';
+import { now } from './engine/log.js';
+import type { Runbook } from './engine/runbook.js';
+import type { MovedDatabase } from './moveDatabase.js';
+
+export interface FailedMove {
+  readonly database: string;
+  readonly why: string;
+}
+
+export interface Relocating {
+  readonly wanted: PlanRelocationsInput;
+  readonly request: RelocateDatabasesRequest;
+  readonly first: RelocationPlan;
+  /** Filled while it goes on: what a second attempt of the step finds done stays done. */
+  readonly moved: MovedDatabase[];
+  readonly failed: FailedMove[];
+}
+
+type Ended =
+  | { readonly move: PlannedMove; readonly moved: MovedDatabase }
+  | { readonly move: PlannedMove; readonly why: string };
+
+const LOOK_EVERY_MS = 30_000;
+
+/**
+ * @returns the last plan: nothing has to move any more
+ * @throws NoSafeWay when something would have to move, and nothing can
+ */
+export async function moveWhileNeeded(runbook: Runbook, relocating: Relocating): Promise<RelocationPlan> {
+  const { wanted, request, first, moved, failed } = relocating;
+  const running = new Map<string, PlannedMove>();
+  const ended: Ended[] = [];
+  const since = Date.parse(now());
+  /** After a retry those that failed before may be tried again. */
+  const refused = new Set<string>();
+  let justEnded: PlannedMove[] = [];
+  for (;;) {
+    const plan = await control('plan again').planRelocations({
+      ...wanted,
+      underWay: [...running.values()],
+      leave: [...refused, ...(request.rebalance ? moved.map(({ database }) => database) : [])],
+      ended: justEnded,
+    });
+    justEnded = [];
+    for (const move of startable(plan)) {
+      if (running.has(move.database)) continue;
+      running.set(move.database, { ...move, start: 0, end: move.end - move.start });
+      begin(move, request, ended);
+    }
+    runbook.present(present(plan, [...running.keys()], first, since));
+    if (running.size === 0) return lastOf(plan, request, failed);
+    await condition(() => ended.length > 0, LOOK_EVERY_MS);
+    for (const end of ended.splice(0)) {
+      const { database } = end.move;
+      running.delete(database);
+      if ('moved' in end) {
+        moved.push(end.moved);
+        justEnded.push(end.move);
+        runbook.note(movedLine(end.moved));
+      } else {
+        refused.add(database);
+        failed.push({ database, why: end.why });
+        runbook.note(`${database} was not moved: ${end.why}`);
+      }
+    }
+  }
+}
+
+function startable(plan: RelocationPlan): readonly PlannedMove[] {
+  return (movesOf(plan)?.moves ?? []).filter(({ start }) => start === 0);
+}
+
+/** An abort of the relocation begins nothing more; a move that has begun ends as it would alone. */
+function begin(move: PlannedMove, { bandwidth }: RelocateDatabasesRequest, ended: Ended[]): void {
+  const { database, from, to } = move;
+  const request: MoveDatabaseRequest = {
+    database,
+    to: { leader: to.leader.host, follower: to.follower.host },
+    port: to.leader.port,
+    expectedLeader: from.leader.host,
+    ...(bandwidth === undefined ? {} : { bandwidth }),
+  };
+  void CancellationScope.nonCancellable(async () => {
+    try {
+      const child = await startChild('moveDatabase', {
+        args: [request],
+        workflowId: workflowId('moveDatabase', database),
+        taskQueue: CONTROL_QUEUE,
+        parentClosePolicy: 'ABANDON',
+        workflowTaskTimeout: '2 seconds',
+        staticSummary: `Move ${database}`,
+      });
+      const { result } = (await child.result()) as RunbookResult<MovedDatabase>;
+      ended.push({ move, moved: result });
+    } catch (error) {
+      ended.push({ move, why: failureMessage(error) });
+    }
+  });
+}
+
+function movedLine({ database, from, leader, pausedMs }: MovedDatabase): string {
+  const paused = pausedMs === null ? '' : ` Writes waited for ${pausedMs.toFixed(1)} ms.`;
+  return `${database} moved from ${from.leader.host} to ${leader.host}.${paused}`;
+}
+
+function present(
+  plan: RelocationPlan,
+  running: readonly string[],
+  first: RelocationPlan,
+  since: number,
+): string[] {
+  const ends = exhaustion(first.before);
+  const left = ends === null ? null : ends - (Date.parse(now()) - since) / 1_000;
+  const without =
+    left === null
+      ? []
+      : [
+          left > 0
+            ? `Had nothing moved, memory might end in ${showDuration(left * 1_000)}.`
+            : `Had nothing moved, memory might have ended ${showDuration(-left * 1_000)} ago.`,
+        ];
+  return [
+    running.length === 0 ? 'Nothing moves.' : `Moving: ${running.join(', ')}.`,
+    ...plan.before.map(hostLine),
+    ...without,
+  ];
+}
+
+function lastOf(
+  plan: RelocationPlan,
+  { rebalance }: RelocateDatabasesRequest,
+  failed: readonly FailedMove[],
+): RelocationPlan {
+  // An evener fleet is good enough, where no single move makes it better.
+  if (plan.kind === 'safe already' || rebalance) return plan;
+  const problems = failed.map(({ database, why }) => `${database} was not moved: ${why}`);
+  throw refusal('NoSafeWay', [...planLines(plan), ...problems].join(' '));
+}
