@@ -7,13 +7,17 @@ import type { Client } from '@temporalio/client';
 import type { FleetConsul } from '../connections/consul.js';
 import type { Credentials } from '../connections/credentials.js';
 import type { Log } from '../connections/log.js';
+import { startRunbook } from '../connections/startRunbook.js';
+import { workflowId } from '../fleet/names.js';
 import { WATCH_SIGNAL } from '../fleet/watchView.js';
 import type { RecordStore } from '../records/databases.js';
 import type { FleetStore } from '../records/fleet.js';
 import type { LeaseStore } from '../records/leases.js';
 import { maintenanceStore } from '../records/maintenance.js';
+import { readObserved } from '../records/observed.js';
 import { watchStore } from '../records/watches.js';
 import type { AskOwnerState } from './owner.js';
+import { MemoryWatch } from './watch/memoryWatch.js';
 import { Owners } from './watch/owners.js';
 import { Promotions } from './watch/promotions.js';
 import { ServerWatch } from './watch/serverWatch.js';
@@ -86,6 +90,22 @@ export function watchActivities(dependencies: WatchDependencies): WatchActivitie
     }
   }
 
+  function memoryOf(server: string, temporal: Client): MemoryWatch {
+    return new MemoryWatch({
+      server,
+      fleet: () => surroundings.fleet,
+      observe: () => readObserved(consul, fleetName),
+      temporal,
+      workflowIdOf: (host) => workflowId('relocateDatabases', host),
+      log,
+      async start({ host, withoutAskingBelow }) {
+        const request = { host, ...(withoutAskingBelow === null ? {} : { withoutAskingBelow }) };
+        const subject = { fleet: fleetName, servers: [server], hosts: [host] };
+        await startRunbook(temporal, 'relocateDatabases', host, request, subject);
+      },
+    });
+  }
+
   async function watchLeaders(server: string, temporal: Client): Promise<void> {
     const { info, cancellationSignal } = Context.current();
     const workflowId = info.workflowExecution?.workflowId ?? '';
@@ -129,7 +149,7 @@ export function watchActivities(dependencies: WatchDependencies): WatchActivitie
     }
     running.set(server, { watch, end });
     try {
-      await watch.run(ending.signal);
+      await Promise.all([watch.run(ending.signal), memoryOf(server, temporal).run(ending.signal)]);
     } finally {
       clearTimeout(timer);
       for (const signal of signals) signal.removeEventListener('abort', end);

@@ -45,6 +45,8 @@ export interface TestFleetOptions {
    * files.
    */
   readonly backups?: string;
+  /** The mapping `relocation` of the fleet file. Default: nobody moves databases by itself. */
+  readonly relocation?: string;
   /** Instead of loopback addresses. Its hosts' addresses are `hostAddress`. */
   readonly network?: DevNetwork;
   readonly tell?: (line: string) => void;
@@ -178,6 +180,7 @@ function fleetFile(
     `detection: { downAfter: ${options.downAfter ?? '1s'}, policy: ${options.policy ?? 'off'}, notAgainWithin: ${options.notAgainWithin ?? '10m'} }`,
     `leases: { ttl: ${options.leaseTtl ?? '5s'} }`,
     `backups: ${options.backups ?? '{ paused: true }'}`,
+    `relocation: ${options.relocation ?? '{ policy: off }'}`,
     '',
   ].join('\n');
   return { text, databases: databases.map(({ name }) => name) };
