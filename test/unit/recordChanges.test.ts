@@ -220,6 +220,19 @@ describe('the life of a record', () => {
     });
   });
 
+  test('as planned, a further follower may lead, and the one before it goes on following; else it is forgotten', () => {
+    const moving = record({ extraFollowers: [C] });
+    expect(done(changeLeader(moving, { epoch: 1, leader: C, follower: A }, me))).toMatchObject({
+      epoch: 2,
+      leader: C,
+      follower: A,
+      extraFollowers: [B],
+    });
+    const failed = done(changeLeader(moving, { epoch: 1, leader: C, follower: null, unplanned: true }, me));
+    expect(failed).toMatchObject({ leader: C, follower: null });
+    expect(failed).not.toHaveProperty('extraFollowers');
+  });
+
   test('what follows nobody cannot be promoted', () => {
     expect(changeLeader(record(), { epoch: 1, leader: C, follower: null }, me)).toMatchObject({
       refused: 'FollowerUnfit',

@@ -257,6 +257,8 @@ describe('it may not, and the sentence says what to do', () => {
     const verdict = judgeSwitchover(sight(), oneZone);
     expect(verdict).toMatchObject({ may: false });
     expect(JSON.stringify(verdict)).toContain('a failure of that zone would take both');
+    // In a move the old leader does not stay.
+    expect(judgeSwitchover(sight({ withFollowerOfItsOwn: true }), oneZone)).toEqual({ may: true });
   });
 
   test('because the fleet allows less lag than a pause could catch up with', () => {

@@ -14,7 +14,7 @@ const NEVER = 1e9;
 await runBenchmark(
   'relocation',
   {
-    repetitions: 5,
+    repetitions: 9,
     cases: ['emergency', 'pauses'],
     numbers: {
       runs: { help: 'how many emergencies', value: 10 },
