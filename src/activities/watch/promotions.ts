@@ -185,10 +185,11 @@ export class Promotions {
     const name = databases.length === 1 ? first : host;
     const subject = { fleet: fleetName, servers: [server], databases, hosts: [host] };
     for (const suffix of SUFFIXES) {
-      const started = await temporal.withDeadline(Date.now() + START_WITHIN_MS, () =>
-        startRunbook(temporal, 'promoteFollower', `${name}${suffix}`, request, subject),
-      );
-      if (!started.wasRunning || (await this.#covers(started, databases))) return started;
+      const started = await temporal.withDeadline(Date.now() + START_WITHIN_MS, async () => {
+        const found = await startRunbook(temporal, 'promoteFollower', `${name}${suffix}`, request, subject);
+        return !found.wasRunning || (await this.#covers(found, databases)) ? found : null;
+      });
+      if (started !== null) return started;
     }
     throw new Error(
       `${workflowId('promoteFollower', name)} and ${String(SUFFIXES.length - 1)} more run already.`,
