@@ -108,6 +108,8 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
         ? await readOwn(watched)
         : { pulse: await probeElsewhere(await watch.connection(sight)) };
       watched.askedAt = null;
+      // Its last words were read after its end was seen: nobody would ask it again, and it would be up for ever.
+      if (watched.sight.pid !== sight.pid) return;
       watched.answeredAt = clock();
       see(watched, seen);
     } catch (error) {
