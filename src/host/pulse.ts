@@ -11,6 +11,9 @@ import { processWatch, type Peer, type ProcessWatch } from './watching.js';
 
 /** An unanswered question makes us look soon whether the process still exists. */
 const LOOK_AFTER_MS = 60;
+/** A process that ends may shut its connections a moment before its port: whoever connects in between learns nothing. */
+const ASK_AGAIN_MS = 25;
+const ASK_AGAIN_TIMES = 3;
 
 /** What is known of one process. */
 export interface Sight {
@@ -64,6 +67,8 @@ interface Watched {
   askedAt: number | null;
   answeredAt: number | null;
   asking: Promise<void> | null;
+  /** How often it was asked again soon since its last answer. */
+  again: number;
   /** Grows when `min-replicas-to-write` is set: an answer from before that is old. */
   settings: number;
 }
@@ -74,7 +79,7 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
   const leaders = new Map<string, Watched>();
   const leaderWatch = processWatch(dependencies.credentials, (database) => {
     // Refused or accepted: that says it. Its follower here loses it in the same moment.
-    for (const watched of [leaders.get(database), own.get(database)]) if (watched) askNow(watched);
+    for (const watched of [leaders.get(database), own.get(database)]) if (watched) askAnew(watched);
   });
 
   function see(watched: Watched, seen: Partial<Sight>): void {
@@ -108,6 +113,7 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
         ? await readOwn(watched)
         : { pulse: await probeElsewhere(await watch.connection(sight)) };
       watched.askedAt = null;
+      watched.again = 0;
       // Its last words were read after its end was seen: nobody would ask it again, and it would be up for ever.
       if (watched.sight.pid !== sight.pid) return;
       watched.answeredAt = clock();
@@ -115,9 +121,25 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
     } catch (error) {
       watched.strange = true;
       if (mine) lookWhetherGone(watched);
-      else if (isRefused(error)) see(watched, { pulse: 'gone' });
+      else if (isRefused(error)) leaderGone(watched);
+      else askAgainSoon(watched);
       silentIfLate(watched);
     }
+  }
+
+  /** Its follower here lost it in the same moment. */
+  function leaderGone(watched: Watched): void {
+    if (watched.sight.pulse === 'gone') return;
+    see(watched, { pulse: 'gone' });
+    const follower = own.get(watched.sight.database);
+    if (follower) askAnew(follower);
+  }
+
+  function askAgainSoon(watched: Watched): void {
+    if (watched.again++ >= ASK_AGAIN_TIMES) return;
+    setTimeout(() => {
+      if (leaders.get(watched.sight.database) === watched) askNow(watched);
+    }, ASK_AGAIN_MS);
   }
 
   /** Few questions are not answered by then: one timer for all of a round. */
@@ -134,6 +156,12 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
   function askNow(watched: Watched): void {
     void ask(watched);
     pursueSoon([watched]);
+  }
+
+  /** A question that is under way was put to the connection that has just ended: it may find out nothing. */
+  function askAnew(watched: Watched): void {
+    if (watched.asking === null) askNow(watched);
+    else void watched.asking.then(() => askNow(watched));
   }
 
   /**
@@ -212,6 +240,7 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
         askedAt: null,
         answeredAt: null,
         asking: null,
+        again: 0,
         settings: 0,
       };
       all.set(database, watched);
@@ -246,7 +275,7 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
       const watched = own.get(database);
       if (watched === undefined || lookWhetherGone(watched)) return;
       watched.strange = true;
-      askNow(watched);
+      askAnew(watched);
     },
     noteMinReplicas(database, value) {
       const watched = own.get(database);

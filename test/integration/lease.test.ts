@@ -107,8 +107,9 @@ describe('the lease of a host', () => {
     process.stdout.write(
       `milliseconds from kill -9 to what a watcher of Consul sees: ${JSON.stringify(after)}\n`,
     );
-    expect(after['own agent']).toBeLessThan(250);
-    expect(after["the follower's agent"]).toBeLessThan(250);
+    // Told, and not found out by the next round of questions, a second later.
+    expect(after['own agent']).toBeLessThan(800);
+    expect(after["the follower's agent"]).toBeLessThan(800);
     expect(after["the follower's link"]).toBeLessThan(1_500);
     const last = await stage.lease(LEADER_HOST);
     expect(last.processes[DATABASE]).toMatchObject({ role: 'leader', pulse: 'gone' });
