@@ -132,14 +132,15 @@ async function runWave(
     );
   };
   await each(({ run }) => run.prepare());
-  await each(({ run, wanted }) => holds.arm(run.workflowId, wanted.point));
+  await each(({ run, wanted }) => holds.arm(run.heldId, wanted.point));
   const started = new Set<Placed>();
   await each(async (placed) => {
     await placed.run.start();
     started.add(placed);
   });
-  await each(async ({ run, wanted: { point } }) => {
-    await Promise.all([run.steer(), untilReached(holds, run, point)]);
+  await each(async ({ run, wanted: { point, procedure } }) => {
+    const steered = procedure.steersAfterKill ? [] : [run.steer()];
+    await Promise.all([...steered, untilReached(holds, run, point)]);
   });
   const doomed = new Set<DevChild>(
     wave
@@ -147,10 +148,13 @@ async function runWave(
       .map(({ wanted, run }) => processOf(wanted.point, run.parts)),
   );
   await Promise.all([...doomed].map((child) => fleet.dev.kill(child)));
+  await each(async ({ run, wanted: { procedure } }) => {
+    if (procedure.steersAfterKill) await run.steer();
+  });
   // Also those that never came to their point: they must not be in the way of the next wave.
   await settled(
     [...started].map(async (placed) => {
-      holds.forget(placed.run.workflowId);
+      holds.forget(placed.run.heldId);
       try {
         await placed.run.end(ENDS_WITHIN_MS);
       } catch (error) {
@@ -175,7 +179,7 @@ async function untilReached(holds: Holds, run: Run, { activityType }: CrashPoint
   try {
     await waitFor(
       async () => {
-        if (holds.isReached(run.workflowId)) return 'reached';
+        if (holds.isReached(run.heldId)) return 'reached';
         return ++looks % LOOKS_UNTIL_ASKED === 0 && (await run.hasEnded()) ? 'missed' : null;
       },
       {
@@ -187,7 +191,7 @@ async function untilReached(holds: Holds, run: Run, { activityType }: CrashPoint
   } catch (error) {
     throw new Error(`${String(error)} ${await run.whereItIs()}`, { cause: error });
   }
-  if (!holds.isReached(run.workflowId))
+  if (!holds.isReached(run.heldId))
     throw new Missed(`${run.workflowId} ended without its ${activityType} ${await run.whereItIs()}`);
 }
 

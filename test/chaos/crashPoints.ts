@@ -64,6 +64,16 @@ export function byType(points: readonly CrashPoint[], without: readonly string[]
     .map((point) => ({ ...point, activityId: null }));
 }
 
+/** The first so many of each type. */
+export function firstOfEachType(points: readonly CrashPoint[], most: number): readonly CrashPoint[] {
+  const seen = new Map<string, number>();
+  return points.filter(({ activityType }) => {
+    const count = (seen.get(activityType) ?? 0) + 1;
+    seen.set(activityType, count);
+    return count <= most;
+  });
+}
+
 function pointOf(
   event: HistoryEvent,
   { database, parts }: { readonly database: string; readonly parts: Parts },

@@ -7,7 +7,7 @@ import type { RunbookState } from '../../src/fleet/runbook.js';
 import type { TestFleet } from '../../src/testbed/fleet.js';
 import { waitFor } from '../../src/testbed/waiting.js';
 import { Writer } from '../../src/testbed/writer.js';
-import { byType, crashPoints, wasRunAgain, type CrashPoint } from './crashPoints.js';
+import { byType, crashPoints, firstOfEachType, wasRunAgain, type CrashPoint } from './crashPoints.js';
 import {
   NOTHING_BEFORE,
   readBefore,
@@ -25,12 +25,18 @@ export interface Procedure {
   readonly writes: 'meanwhile' | 'afterwards';
   /** An update that is sent when the runbook waits; then only what follows it is of interest. */
   readonly update?: 'abort';
+  /** The points are those before the update: it is sent when the kill is over. */
+  readonly steersAfterKill?: true;
   /** Activities after which to kill; default: all. What only looks is killed in other procedures often enough. */
   readonly killedAfter?: ReadonlySet<string>;
+  /** The points are those of the runbook of that type which it starts for the database. Default: its own. */
+  readonly killedIn?: WorkflowType;
   /** As which the runbook waits for that update. Default `waiting`. */
   readonly steersAt?: 'waiting' | 'stuck';
   /** What races in it differs from run to run: its activities are known by their types, and these are left out. */
   readonly races?: readonly string[];
+  /** Of each type only the first so many: how often it is run depends on how long others take. Default: all. */
+  readonly mostOfAType?: number;
   /** The part of the host that forks in it, with that host's permit. */
   readonly forksOn?: string;
   /** How many may fork on one host before the first of them is killed. Default 3. */
@@ -71,6 +77,12 @@ export class Run {
 
   get workflowId(): string {
     return workflowId(this.procedure.type, this.#name);
+  }
+
+  /** Of the workflow that has the points. */
+  get heldId(): string {
+    const { killedIn } = this.procedure;
+    return killedIn === undefined ? this.workflowId : workflowId(killedIn, this.database);
   }
 
   async prepare(): Promise<void> {
@@ -147,12 +159,15 @@ export class Run {
 
   async crashPoints(): Promise<readonly CrashPoint[]> {
     const { database, parts, procedure } = this;
-    const points = crashPoints(await this.#handle.fetchHistory(), { database, parts }, procedure.update);
-    return procedure.races === undefined ? points : byType(points, procedure.races);
+    const { update, steersAfterKill, races, mostOfAType = Infinity } = procedure;
+    const since = steersAfterKill ? undefined : update;
+    const all = crashPoints(await this.#heldHistory(), { database, parts }, since);
+    const points = firstOfEachType(all, mostOfAType);
+    return races === undefined ? points : byType(points, races);
   }
 
   async wasRunAgain(point: CrashPoint): Promise<boolean> {
-    return wasRunAgain(await this.#handle.fetchHistory(), point);
+    return wasRunAgain(await this.#heldHistory(), point);
   }
 
   get #client(): Client {
@@ -161,6 +176,10 @@ export class Run {
 
   get #handle(): ReturnType<Client['workflow']['getHandle']> {
     return this.#client.workflow.getHandle(this.workflowId);
+  }
+
+  #heldHistory(): ReturnType<ReturnType<Client['workflow']['getHandle']>['fetchHistory']> {
+    return this.#client.workflow.getHandle(this.heldId).fetchHistory();
   }
 
   #state(): Promise<RunbookState> {
