@@ -1,5 +1,6 @@
 /** The life of one `redis-fleet dev`: the order in which its parts start, and the order in which they stop. */
 
+import { setMaxListeners } from 'node:events';
 import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Client } from '@temporalio/client';
@@ -59,6 +60,8 @@ export class RunningDev implements DevFleet {
     this.#unlock = unlock;
     const signals = [this.#stopping.signal, ...(options.signal ? [options.signal] : [])];
     this.#signal = AbortSignal.any(signals);
+    // Each child is waited for with it: a fleet of many hosts is no leak.
+    setMaxListeners(0, this.#signal);
     const env = options.env ?? process.env;
     this.credentials = ownCredentials(data.credentials);
     this.#redis = new DevRedis(fleet, data, this.credentials, redisServerProgram(env));
