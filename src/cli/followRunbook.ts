@@ -1,5 +1,6 @@
 /** Follows a runbook until it ends, or until it waits for a person. */
 
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import { FleetError } from '../fleet/errors.js';
@@ -36,6 +37,8 @@ export async function followRunbook(
   const ended = new AbortController();
   // What is still asked when nobody waits any more must be called off: a closed connection would tear the process down.
   const noMore = new AbortController();
+  // One listener for each question: that is no leak.
+  setMaxListeners(0, noMore.signal);
   const finish = client
     .withAbortSignal(noMore.signal, () => runbookEnd(client, name))
     .finally(() => {

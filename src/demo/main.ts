@@ -1,5 +1,7 @@
 /** `scripts/demo`: a fleet of its own, what befalls it, and what that cost. */
 
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
 import process from 'node:process';
 import { Command, InvalidArgumentError } from 'commander';
 import { FleetError, messageOf } from '../fleet/errors.js';
@@ -24,10 +26,10 @@ const program = new Command('scripts/demo')
   .description(
     'Starts a small fleet of its own (2 servers, 4 hosts, 8 databases) and loads data into it. A follower is killed and ' +
       'brought back while the control worker is killed, a leader hands over under load, a leader is killed under load, ' +
-      'all are backed up, and both copies of a database are destroyed and restored. Then it reports, and stops and ' +
-      'removes all of it. Takes about two minutes.',
+      'all are backed up, and both copies of a database are destroyed and restored. On a second fleet a host fills ' +
+      'up, and a database moves off it. Then it reports, and stops and removes all of it. Takes about three minutes.',
   )
-  .option('--report <file>', 'write what was measured as JSON')
+  .option('--report <file>', 'write what was measured as JSON, and the chart of memory beside it')
   .option('--keep', 'leave the fleet running until Ctrl-C, and say how to use it')
   .option('--megabytes <n>', 'of data for each database', megabytes, 25)
   .addHelpText('after', '\nExit codes: 0 all holds, 1 something does not, 2 called wrongly, 130 interrupted.')
@@ -62,9 +64,16 @@ async function run(options: DemoOptions): Promise<number> {
       { megabytes: options.megabytes, writeRate: WRITES_A_SECOND, watchSeconds: WATCH_SECONDS },
       progress,
     );
-    const report = demoReport(story, progress.steps);
+    const chart = options.report === undefined ? null : `${options.report.replace(/\.json$/, '')}-memory.svg`;
+    const report = demoReport(story, progress.steps, chart === null ? null : path.basename(chart));
     process.stdout.write(reportText(story, report, progress.seconds));
     if (options.report !== undefined) writeReport(options.report, report);
+    if (chart !== null) {
+      writeFileSync(chart, story.full.chart);
+      process.stdout.write(
+        `\nA picture of the full host's memory, before, during and after the move: ${chart}\n`,
+      );
+    }
     if (options.keep === true) await keep(started, interruption.signal);
     return report.ok ? 0 : 1;
   } catch (error) {

@@ -1,7 +1,10 @@
 /** What the story says, for people and as the shared report. */
 
+import { showSize } from '../fleet/quantities.js';
+import type { RunbookState } from '../fleet/runbook.js';
 import { atLeast, atMost, thisMachine } from '../testbed/report.js';
 import type { Bar, Report, ReportStep } from '../testbed/report.js';
+import type { FullHost } from './chapters/fullHost.js';
 import type { Story } from './story.js';
 
 /** In a crash what was acknowledged in the last moment may be lost: replication is asynchronous. At 1,000 writes a second. */
@@ -9,33 +12,49 @@ const LOST_IN_A_CRASH = 20;
 /** A newcomer's machine may be slow; benchmarks say what is possible. Milliseconds. */
 const PLANNED_OUTAGE = 1_000;
 const UNPLANNED_OUTAGE = 5_000;
+const MiB = 1024 ** 2;
 
-export function demoReport(story: Story, steps: readonly ReportStep[]): Report {
+/** @param chart the file that the chart of memory goes to, if any */
+export function demoReport(story: Story, steps: readonly ReportStep[], chart: string | null): Report {
   const bars = demoBars(story);
-  const { planned, unplanned, destroyed } = story;
+  const { planned, unplanned, destroyed, full } = story;
   // What was written after the last sound backup of a database whose two copies were destroyed is told apart.
   const lost =
-    Math.max(story.lostOnLeaders, story.lostOnFollowers) + planned.lost + unplanned.lost + destroyed.missing;
+    Math.max(story.lostOnLeaders, story.lostOnFollowers) +
+    planned.lost +
+    unplanned.lost +
+    destroyed.missing +
+    full.lost;
   return {
     ok: bars.every(({ holds }) => holds),
     machine: thisMachine(),
     writes: {
       acknowledged:
-        story.acknowledged + planned.acknowledged + unplanned.acknowledged + destroyed.acknowledged,
+        story.acknowledged +
+        planned.acknowledged +
+        unplanned.acknowledged +
+        destroyed.acknowledged +
+        full.acknowledged,
       lost,
     },
-    leaderForks: story.leaderForks + planned.forks + unplanned.forks + destroyed.forks,
+    leaderForks: story.leaderForks + planned.forks + unplanned.forks + destroyed.forks + full.leaderForks,
     steps: [
       ...steps,
-      ...story.follower.runbook.steps.flatMap(({ name, seconds }) =>
-        seconds === null ? [] : [{ name: `bringUpFollower: ${name}`, seconds }],
-      ),
+      ...stepsOf('bringUpFollower', story.follower.runbook),
+      ...stepsOf('relocateDatabases', full.runbook),
     ],
+    memory: { ...full.memory, ...(chart === null ? {} : { chart }) },
     bars,
   };
 }
 
-function demoBars({ follower, planned, unplanned, destroyed, ...story }: Story): Bar[] {
+function stepsOf(runbook: string, { steps }: RunbookState): ReportStep[] {
+  return steps.flatMap(({ name, seconds }) =>
+    seconds === null ? [] : [{ name: `${runbook}: ${name}`, seconds }],
+  );
+}
+
+function demoBars({ follower, planned, unplanned, destroyed, full, ...story }: Story): Bar[] {
   return [
     atLeast('writes acknowledged', story.acknowledged, 1, 'writes'),
     atMost('acknowledged writes lost, read from the leaders', story.lostOnLeaders, 0, 'writes'),
@@ -68,12 +87,27 @@ function demoBars({ follower, planned, unplanned, destroyed, ...story }: Story):
       0,
       'writes',
     ),
+    atLeast('full host: databases moved off it', full.moved.length, 1, 'databases'),
+    atMost('full host: acknowledged writes lost', full.lost, 0, 'writes'),
+    atMost('full host: forks on leaders', full.leaderForks, 0, 'forks'),
+    atMost(
+      'full host: memory that Redis held there at the most',
+      full.memory.most / MiB,
+      full.memory.total / MiB,
+      'MiB',
+    ),
+    atLeast(
+      'full host: memory left beside a fork of its largest database, afterwards',
+      full.memory.leftBesideFork / MiB,
+      0,
+      'MiB',
+    ),
     atMost('followers without equal offsets at the end', story.notEqual, 0, 'followers'),
   ];
 }
 
 export function reportText(story: Story, report: Report, seconds: number): string {
-  const { follower, planned, unplanned, destroyed } = story;
+  const { follower, planned, unplanned, destroyed, full } = story;
   const { victim, runbook, workerKill } = follower;
   const lines = [
     `What happened, in ${seconds.toFixed(0)} s`,
@@ -93,6 +127,7 @@ export function reportText(story: Story, report: Report, seconds: number): strin
     `  Both copies of ${destroyed.database} were destroyed. restoreDatabase had leader and follower serve again after ${destroyed.restoreSeconds.toFixed(1)} s.`,
     ...wrapped(`It passed over what was damaged, and said of what it took: ${destroyed.told}.`),
     `  Of ${destroyed.acknowledged} writes before that backup ${destroyed.missing} are missing; ${destroyed.tooLate} after it are gone with the two copies.`,
+    ...fullHostLines(full),
     '',
     `How the follower of ${victim.database} got its data, and why so: ${follower.way}`,
     ...wrapped(follower.why),
@@ -115,6 +150,29 @@ export function reportText(story: Story, report: Report, seconds: number): strin
     report.ok ? 'All of it holds.' : 'Not all of it holds: see NO above.',
   ];
   return `\n${lines.join('\n')}\n`;
+}
+
+function fullHostLines({
+  alarm,
+  moved,
+  seconds,
+  memory,
+  acknowledged,
+  lost,
+  leaderForks,
+}: FullHost): string[] {
+  const { host, total, before, most, after, leftBesideFork } = memory;
+  const moves = moved.map(
+    ({ database, leader, pausedMs }) =>
+      `${database} to ${leader.host}${pausedMs === null ? '' : ` (its writes waited ${pausedMs.toFixed(0)} ms)`}`,
+  );
+  return [
+    `  On a second fleet two leaders on ${host} grew all the time; this host has only ${showSize(total)} for Redis. The alarm said:`,
+    ...wrapped(alarm).map((line) => `  ${line}`),
+    `  relocateDatabases moved ${moves.join(', ')} in ${seconds.toFixed(1)} s, with a copy from the follower.`,
+    `  Redis held ${showSize(before)} on ${host} when it began, ${showSize(most)} at the most, and ${showSize(after)} afterwards: room for a`,
+    `  fork of the largest database there, and ${showSize(leftBesideFork)} more. ${acknowledged} writes acknowledged, ${lost} lost; leaders forked ${leaderForks} times.`,
+  ];
 }
 
 function mb(bytes: number): string {

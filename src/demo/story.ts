@@ -1,7 +1,7 @@
 /**
  * What happens to a fleet under load: a follower dies and comes back, a leader hands over as planned, a leader is killed,
- * and both copies of a database are destroyed. Applications write all the time, and at the end every acknowledged write is
- * read back.
+ * both copies of a database are destroyed, and a host fills up. Applications write all the time, and at the end
+ * every acknowledged write is read back.
  */
 
 import { connectFleet } from '../client/index.js';
@@ -13,6 +13,7 @@ import { loadData } from '../testbed/load.js';
 import { waitFor } from '../testbed/waiting.js';
 import { Writer } from '../testbed/writer.js';
 import { bothCopiesLost, type BothCopiesLost } from './chapters/bothCopiesLost.js';
+import { fullHost, type FullHost } from './chapters/fullHost.js';
 import { followerDies, type FollowerDied } from './chapters/followerDies.js';
 import { leaderDies, type LeaderDied } from './chapters/leaderDies.js';
 import { plannedChange, type PlannedChange } from './chapters/plannedChange.js';
@@ -38,6 +39,7 @@ export interface Story {
   readonly planned: PlannedChange;
   readonly unplanned: LeaderDied;
   readonly destroyed: BothCopiesLost;
+  readonly full: FullHost;
   /** Of the writers that run all the time, but for those of the leader that is killed and of what is destroyed. */
   readonly acknowledged: number;
   readonly failed: number;
@@ -100,6 +102,9 @@ export async function tellStory(
         onFollowers: await countLost(fleet, writers, (name) => fleet.follower(name)),
       }),
     );
+    progress.chapter('A host fills up');
+    const full = await fullHost(progress);
+
     return {
       databases: databases.length,
       bytesLoaded,
@@ -109,6 +114,7 @@ export async function tellStory(
       planned,
       unplanned,
       destroyed,
+      full,
       acknowledged: counts.reduce((sum, one) => sum + one.acknowledged, 0),
       failed: counts.reduce((sum, one) => sum + one.failed, 0),
       lostOnLeaders: missing.onLeaders,

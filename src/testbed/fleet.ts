@@ -26,6 +26,8 @@ export interface TestFleetOptions {
   readonly maxmemory?: string;
   /** Of each host, in the words of the fleet file. Default `8GiB`. */
   readonly memory?: string;
+  /** Of single hosts, by name, instead. */
+  readonly memoryOf?: Readonly<Record<string, string>>;
   /** Default `test`. */
   readonly name?: string;
   /** Default `sessions`: databases are sessions-00, sessions-01, … */
@@ -160,9 +162,9 @@ function fleetFile(
     servers.push(`  - name: ${server}`, '    hosts:');
     for (const side of SIDES) {
       const address = hostAddress(subnet, n, side);
-      servers.push(
-        `      - { name: ${server}-${side}, zone: az-${side}, address: ${address}, memory: ${memory} }`,
-      );
+      const host = `${server}-${side}`;
+      const has = options.memoryOf?.[host] ?? memory;
+      servers.push(`      - { name: ${host}, zone: az-${side}, address: ${address}, memory: ${has} }`);
     }
     for (let d = 0; d < options.databasesPerServer; d++) {
       const number = databases.length;

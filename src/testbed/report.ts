@@ -36,6 +36,19 @@ export interface Bar {
 
 export type Spread = NonNullable<Bar['spread']>;
 
+/** Of a host that databases moved off. Bytes: what it has for Redis, and what Redis held there. */
+export interface HostMemoryUse {
+  readonly host: string;
+  readonly total: number;
+  readonly before: number;
+  readonly most: number;
+  readonly after: number;
+  /** Beside a fork of its largest database and the reserve, afterwards; negative: that fork does not fit. */
+  readonly leftBesideFork: number;
+  /** A picture of it, beside the report. */
+  readonly chart?: string;
+}
+
 /** The same thing measured on several systems in one run. */
 export interface Comparison {
   readonly name: string;
@@ -50,6 +63,7 @@ export interface Report {
   readonly writes?: { readonly acknowledged: number; readonly lost: number };
   readonly leaderForks?: number;
   readonly steps?: readonly ReportStep[];
+  readonly memory?: HostMemoryUse;
   readonly bars?: readonly Bar[];
   readonly comparisons?: readonly Comparison[];
   /** When `ok` is false: why, in a sentence. */
