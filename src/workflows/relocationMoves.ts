@@ -35,8 +35,8 @@ type Ended =
 const LOOK_EVERY_MS = 30_000;
 
 /**
- * @returns the last plan: nothing has to move any more
- * @throws NoSafeWay when something would have to move, and nothing can
+ * @returns the last plan: nothing has to move any more, or nothing more can be done for the host
+ * @throws NoSafeWay when something would have to move, and a move failed, or a host cannot be drained
  */
 export async function moveWhileNeeded(runbook: Runbook, relocating: Relocating): Promise<RelocationPlan> {
   const { wanted, request, first, moved, failed } = relocating;
@@ -140,11 +140,13 @@ function present(
 
 function lastOf(
   plan: RelocationPlan,
-  { rebalance }: RelocateDatabasesRequest,
+  { rebalance, host }: RelocateDatabasesRequest,
   failed: readonly FailedMove[],
 ): RelocationPlan {
   // An evener fleet is good enough, where no single move makes it better.
   if (plan.kind === 'safe already' || rebalance) return plan;
+  // All that can be done for it was done: stuck, it would keep the next relocation of this host from planning anew.
+  if (host !== undefined && failed.length === 0) return plan;
   const problems = failed.map(({ database, why }) => `${database} was not moved: ${why}`);
   throw refusal('NoSafeWay', [...planLines(plan), ...problems].join(' '));
 }

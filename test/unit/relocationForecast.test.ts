@@ -52,6 +52,32 @@ describe('growth', () => {
     expect(growth?.low).toBeLessThan(0.1 * MiB);
   });
 
+  describe('a load', () => {
+    const load = line(20 * MiB, 5);
+    const since = (count: number): Point[] =>
+      line(MiB, count, 5_000, 80 * MiB).map(({ at, value }) => ({ at: at + 20_000, value }));
+
+    test('that has ended is no growth any more', () => {
+      const growth = growthOf([[...load, ...since(6).slice(1)]]);
+      expect(growth?.expected).toBeCloseTo(MiB, 0);
+      expect(growth?.high).toBeLessThan(1.5 * MiB);
+    });
+
+    test('of which nobody can tell yet whether it has ended is growth', () => {
+      expect(growthOf([[...load, ...since(2).slice(1)]])?.high).toBeGreaterThan(10 * MiB);
+    });
+
+    test('that comes again and again is growth over the hours', () => {
+      const points = Array.from({ length: 60 }, (_, n) => ({
+        at: n * 60_000,
+        value: Math.floor(n / 10) * 600 * MiB,
+      }));
+      const growth = growthOf([points]);
+      expect(growth?.expected).toBe(0);
+      expect(growth?.high).toBeGreaterThan(0.9 * MiB);
+    });
+  });
+
   test('the spread holds what is expected, whatever the samples are', () => {
     fc.assert(
       fc.property(

@@ -16,6 +16,8 @@ const well: Observed = {
   now: NOW,
 };
 
+const total = well.reports[0]?.memory.total ?? 0;
+
 function databaseIn(observed: Observed, name = 'sessions-00') {
   const found = relocationState(observed).databases.find((database) => database.name === name);
   if (found === undefined) throw new Error(`There is no ${name}.`);
@@ -191,7 +193,7 @@ describe('what the planner sees', () => {
       ...history(host, () => ({})),
       samples: Array.from({ length: 20 }, (_, n) => ({
         at: NOW - (20 - n) * everyMs,
-        memory: { total: 1024 * MiB, available: (900 - n * 10) * MiB },
+        memory: { total, available: (900 - n * 10) * MiB },
         processes: [],
       })),
     });
@@ -199,5 +201,21 @@ describe('what the planner sees', () => {
     expect(slow.otherGrowth.expected).toBeCloseTo(MiB);
     const jitter = hostIn({ ...well, histories: [used(100, 'redis-01-a')] });
     expect(jitter.otherGrowth).toEqual({ low: 0, expected: 0, high: 0 });
+  });
+
+  test('another limit of the host is no growth of other work', () => {
+    const limited = (known: number): MemoryHistory => ({
+      ...history('redis-01-a', () => ({})),
+      samples: Array.from({ length: 30 }, (_, n) => ({
+        at: NOW - (30 - n) * 5_000,
+        memory: n < known ? { total: 2 * total, available: 2 * total } : { total, available: 512 * MiB },
+        processes: [],
+      })),
+    });
+    // The second: the new limit is in the report, and not yet in the history.
+    for (const known of [10, 30]) {
+      const { otherGrowth } = hostIn({ ...well, histories: [limited(known)] });
+      expect(otherGrowth).toEqual({ low: 0, expected: 0, high: 0 });
+    }
   });
 });

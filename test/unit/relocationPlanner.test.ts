@@ -103,8 +103,8 @@ describe('a host that is full', () => {
   test('a slow line takes longer, and is accounted for', () => {
     const fast = planned(fullFleet(240 * MiB), { kind: 'relieve' }, { bandwidth: 100 * MiB });
     const slow = planned(fullFleet(240 * MiB), { kind: 'relieve' }, { bandwidth: 10 * MiB });
-    expect(fast.seconds).toBeCloseTo(20 + 4);
-    expect(slow.seconds).toBeCloseTo(20 + 40);
+    expect(fast.seconds).toBeCloseTo(8 + 4);
+    expect(slow.seconds).toBeCloseTo(8 + 40);
   });
 
   test('a host in maintenance takes nothing, nor does one that drains', () => {

@@ -3,18 +3,21 @@
  * A fork of its largest database does not fit any more when it begins.
  */
 
+import { WorkflowFailedError } from '@temporalio/client';
 import type { Redis } from 'ioredis';
 import { connectFleet } from '../../client/index.js';
-import { FleetError } from '../../fleet/errors.js';
+import { FleetError, messageOf } from '../../fleet/errors.js';
 import { spendable } from '../../fleet/headroom.js';
+import { memoryStore } from '../../records/memory.js';
+import { reportStore } from '../../records/reports.js';
 import { startTestFleet, type TestFleet } from '../../testbed/fleet.js';
 import { leaderForks, sumOfForks } from '../../testbed/forks.js';
 import { loadData } from '../../testbed/load.js';
-import { waitFor } from '../../testbed/waiting.js';
+import { pause, waitFor } from '../../testbed/waiting.js';
 import { Writer } from '../../testbed/writer.js';
 import { grow, type Growth } from './growth.js';
 import { memoryLimit, processesBelow, type MemoryLimit } from './memoryLimit.js';
-import { moveTo } from './runs.js';
+import { relieve } from './runs.js';
 
 export interface Stage {
   readonly databases: number;
@@ -34,6 +37,8 @@ export interface Emergency {
   /** The least that was left of the limit. Bytes. */
   readonly leastAvailable: number;
   readonly pausedMs: readonly number[];
+  /** Why a relocation was not begun, or failed. */
+  readonly refusals: readonly string[];
   readonly kills: number;
   readonly leaderForks: number;
   readonly acknowledged: number;
@@ -42,13 +47,19 @@ export interface Emergency {
 
 const WRITES_A_SECOND = 100;
 /** Of what the largest database holds: too little for a fork of it. */
-const ROOM_SHARE = 0.6;
+const ROOM_SHARE = 0.9;
 const SAMPLE_MS = 100;
+const LOOK_AGAIN_MS = 500;
+const MOST_REFUSALS = 60;
+const GROWN_FOR_MS = 25_000;
+const KNOWN_WITHIN_MS = 120_000;
 /** Without help it is over long before. */
 const CONTROL_WITHIN_MS = 300_000;
 
+/** For so long all hosts shall be safe afterwards. Seconds: they grow fast. */
+const HORIZON_S = 60;
+
 const FULL_SERVER = 'redis-01';
-const SPARE_SERVER = 'redis-02';
 
 export async function emergency(stage: Stage, signal: AbortSignal): Promise<Emergency> {
   return staged(stage, signal, async ({ fleet, host, limit, writers, growths, total }) => {
@@ -61,6 +72,7 @@ export async function emergency(stage: Stage, signal: AbortSignal): Promise<Emer
     }, SAMPLE_MS);
     const moved: string[] = [];
     const pausedMs: number[] = [];
+    const refusals: string[] = [];
     let safeAfterSeconds: number | null = null;
     try {
       for (;;) {
@@ -72,9 +84,17 @@ export async function emergency(stage: Stage, signal: AbortSignal): Promise<Emer
           safeAfterSeconds = (performance.now() - began) / 1_000;
           break;
         }
-        const move = await moveTo(fleet, largest.database, SPARE_SERVER);
-        moved.push(largest.database);
-        if (move.pausedMs !== null) pausedMs.push(move.pausedMs);
+        const relocated = await relieve(fleet, host, HORIZON_S).catch((error: unknown) => {
+          refusals.push(whyFailed(error));
+          return null;
+        });
+        for (const { database, pausedMs: paused } of relocated?.moved ?? []) {
+          moved.push(database);
+          if (paused !== null) pausedMs.push(paused);
+        }
+        if (limit.kills() > 0 || refusals.length > MOST_REFUSALS) break;
+        // The agent had not told yet how little is left, or how fast it gets less.
+        if ((relocated?.moved.length ?? 0) === 0) await pause(LOOK_AGAIN_MS);
       }
     } finally {
       clearInterval(timer);
@@ -94,6 +114,7 @@ export async function emergency(stage: Stage, signal: AbortSignal): Promise<Emer
       fullAfterSeconds,
       leastAvailable,
       pausedMs,
+      refusals,
       kills: limit.kills(),
       leaderForks: sumOfForks(await leaderForks(fleet)),
       acknowledged,
@@ -166,9 +187,17 @@ async function staged<T>(
       writers.push(Writer.start({ ...application, open, rate: WRITES_A_SECOND }));
       growths.push(grow(open, `grown:${database}:`, bytesPerSecond / names.length));
     }
+    await hasGrownFor(fleet, host, GROWN_FOR_MS);
     const [largest] = await led(fleet, host);
-    const total = limit.used() + (largest?.usedMemory ?? 0) * ROOM_SHARE;
+    const total = Math.round(limit.used() + (largest?.usedMemory ?? 0) * ROOM_SHARE);
     limit.limitTo(total);
+    // Who plans knows of a limit what the agent says of it.
+    const reports = reportStore(dev.consul, dev.fleet.name);
+    await waitFor(
+      async () =>
+        (await reports.list()).some((report) => report.host === host && report.memory.total <= total),
+      { deadlineMs: KNOWN_WITHIN_MS, everyMs: SAMPLE_MS, what: `the agent of ${host} to tell its limit` },
+    );
     return await use({ fleet, host, limit, total, writers, growths });
   } finally {
     await Promise.all([...writers, ...growths].map((one) => one.stop()));
@@ -176,6 +205,23 @@ async function staged<T>(
     await fleet?.stop();
     await limit.remove();
   }
+}
+
+function whyFailed(error: unknown): string {
+  return error instanceof WorkflowFailedError && error.cause instanceof Error
+    ? error.cause.message
+    : messageOf(error);
+}
+
+/** Until its agent has told how it grows since it was loaded: an emergency is hardly ever one of the first seconds. */
+async function hasGrownFor({ dev }: TestFleet, host: string, milliseconds: number): Promise<void> {
+  const since = Date.now();
+  const store = memoryStore(dev.consul, dev.fleet.name);
+  await waitFor(async () => ((await store.read(host))?.samples.at(-1)?.at ?? 0) >= since + milliseconds, {
+    deadlineMs: KNOWN_WITHIN_MS,
+    everyMs: SAMPLE_MS,
+    what: `the agent of ${host} to tell how it grows`,
+  });
 }
 
 /** Those that begin on the host that is full. */

@@ -46,6 +46,7 @@ async function measure({ cases, numbers, repetitions, tell, signal }: BenchmarkR
       signal.throwIfAborted();
       const one = await emergency(stage, signal);
       emergencies.push(one);
+      for (const why of new Set(one.refusals)) tell(`not at once: ${why}`);
       tell(`${String(n)}/${String(runs)}: ${told(one)}`);
     }
   }

@@ -6,6 +6,7 @@ import type { RequestByType } from '../../fleet/requests.js';
 import type { RunbookResult } from '../../fleet/runbook.js';
 import type { TestFleet } from '../../testbed/fleet.js';
 import type { MovedDatabase } from '../../workflows/moveDatabase.js';
+import type { Relocated } from '../../workflows/relocateDatabases.js';
 import type { SwitchedOver } from '../../workflows/switchover.js';
 
 async function run<T extends WorkflowType, R>(
@@ -23,6 +24,12 @@ async function run<T extends WorkflowType, R>(
 
 export function moveTo(fleet: TestFleet, database: string, server: string): Promise<MovedDatabase> {
   return run(fleet, 'moveDatabase', database, { database, to: { server } });
+}
+
+/** An engineer has seen the plan, and says yes. */
+export function relieve(fleet: TestFleet, host: string, horizon: number): Promise<Relocated> {
+  const approved = { 'move the databases': { by: 'bench', reason: 'the host is full' } };
+  return run(fleet, 'relocateDatabases', host, { host, horizon, approved });
 }
 
 export function switchOver(fleet: TestFleet, database: string): Promise<SwitchedOver> {

@@ -63,7 +63,7 @@ export function relocationState(observed: Observed): RelocationState {
             memory: { ...report.memory, limitedBy: history?.limitedBy ?? 'budget' },
             cores: history?.cores ?? 1,
             takenPorts: [...(ports.get(host.name) ?? [])].sort((a, b) => a - b),
-            otherGrowth: otherGrowth(history),
+            otherGrowth: otherGrowth(history, report.memory),
           },
         ];
       }),
@@ -204,8 +204,11 @@ function forksByDatabase(histories: readonly MemoryHistory[]): Map<string, ForkS
 }
 
 /** What is used on the host and is no database's. That it shrinks is not relied on. */
-function otherGrowth(history: MemoryHistory | null): Spread {
-  const points = (history?.samples ?? []).map(({ at, memory, processes }): Point => {
+function otherGrowth(history: MemoryHistory | null, { total }: HostReport['memory']): Spread {
+  const samples = history?.samples ?? [];
+  // Under another limit something else was counted: a new cgroup is not what the whole machine was.
+  const changed = samples.findLastIndex(({ memory }) => memory.total !== total);
+  const points = samples.slice(changed + 1).map(({ at, memory, processes }): Point => {
     const resident = processes.reduce((sum, process) => sum + process.residentMemory, 0);
     return { at, value: Math.max(0, memory.total - memory.available - resident) };
   });

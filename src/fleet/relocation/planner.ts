@@ -120,7 +120,7 @@ function planRelief(
   return impossible(state, failing, { why: [...why, ...goesSoFar], bestEffort: shorter, options });
 }
 
-const LEAST_HORIZON = 60;
+const LEAST_HORIZON = 15;
 
 /** Safe for less long is better than not at all: it leaves time for a new server. */
 function shorterRelief(
