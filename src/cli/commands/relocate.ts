@@ -11,6 +11,7 @@ import type { CliContext, ExitCode } from '../context.js';
 import { withConsul, withTemporal } from '../connect.js';
 import { UsageError } from '../failures.js';
 import { fleetOfFile } from '../fleetInput.js';
+import type { Relocated } from '../../workflows/relocateDatabases.js';
 import { outcomeJson, runAndFollow } from '../runAndFollow.js';
 import { speaker } from '../speaker.js';
 
@@ -48,7 +49,12 @@ export async function relocateCommand(context: CliContext, options: RelocateOpti
     runAndFollow(context, client, runbook, { detach, quiet: json }),
   );
   if (json) printJson(context, outcomeJson(outcome));
-  return outcome.exitCode;
+  return outcome.followed?.how === 'well' && isShort(outcome.followed.result) ? NOT_WELL : outcome.exitCode;
+}
+
+/** It moved what could be moved, and that was not enough: its notes say what is left, and what would help. */
+function isShort(result: unknown): boolean {
+  return (result as Relocated).after.kind === 'impossible';
 }
 
 /** By the same planner, from what Consul knows; needs no worker. */
