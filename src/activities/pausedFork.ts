@@ -10,7 +10,7 @@ import { Context } from '@temporalio/activity';
 import type { Redis } from '../connections/redis.js';
 import { openRedis } from '../connections/redis.js';
 import { FleetError, messageOf } from '../fleet/errors.js';
-import { linkTo } from '../fleet/gates.js';
+import { isSynchronised, linkTo } from '../fleet/gates.js';
 import { pausedForkHeadroom } from '../fleet/pausedFork.js';
 import { parseSave, type SaveFacts } from '../fleet/processFacts.js';
 import { showSize } from '../fleet/quantities.js';
@@ -18,13 +18,12 @@ import { sameEndpoint, showEndpoint, type Endpoint } from '../fleet/record.js';
 import type { RedisProcesses } from '../host/processes.js';
 import type { HostSettings } from '../host/settings.js';
 import type { ForkBaseline } from './contracts.js';
-import { openUntilFork, shutGatesOf, shutGatesThrough, waitsAlone } from './gateOpening.js';
+import { openUntilFork, shutGatesOf, shutGatesThrough, waitAlone } from './gateOpening.js';
 import { offsetIn, together, within } from './handOverSides.js';
 import type { ForkInPauseInput, PausedFork, PauseHostActivities } from './pauseContract.js';
 import { LOOK_EVERY_MS, pausedChild, type EndedChild, type PausedChild } from './pausedChild.js';
 import { pollUntil } from './polling.js';
 import { redisAccess } from './redisAccess.js';
-import { isSynchronised } from './synchronise.js';
 
 export interface PausedForkDependencies {
   readonly settings: HostSettings;
@@ -68,7 +67,7 @@ class Attempt {
     const before = await this.doneBefore();
     if (before !== null) return before;
     try {
-      if (fork.what === 'follower' && (await waitsAlone(this.gate(fork.follower))) !== 'wait_bgsave') {
+      if (fork.what === 'follower' && !(await waitAlone(this.gate(fork.follower)))) {
         // Linked by a partial synchronisation: nobody has to fork.
         await this.arrived();
         return { pausedMs: 0, forkMs: null, copyOnWrite: null, outlasted: false };
@@ -281,7 +280,7 @@ class Attempt {
   }
 
   private gate(follower: Endpoint) {
-    return { access: this.access, source: this.source, follower };
+    return { access: this.access, source: this.source, followers: [follower] };
   }
 
   private get name(): string {

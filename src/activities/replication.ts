@@ -3,12 +3,13 @@
 import { FleetError, messageOf } from '../fleet/errors.js';
 import { coverage } from '../fleet/backlog.js';
 import type { ProcessFacts } from '../fleet/facts.js';
-import { BLACK_HOLE, GATE_A_SHUT, isPointedAt, linkTo, REPLICATION_USER } from '../fleet/gates.js';
+import { BLACK_HOLE, isPointedAt, linkTo } from '../fleet/gates.js';
 import { showEndpoint, type Endpoint } from '../fleet/record.js';
 import type { ForkBaseline, RedisActivities } from './contracts.js';
+import { shutGatesOf } from './gateOpening.js';
 import { pollUntil } from './polling.js';
 import type { RedisAccess } from './redisAccess.js';
-import { BUFFER_LIMIT, synchroniseFully } from './synchronise.js';
+import { synchroniseFully } from './synchronise.js';
 
 type ReplicationActivities = Pick<
   RedisActivities,
@@ -30,16 +31,6 @@ export function replicationActivities(access: RedisAccess): ReplicationActivitie
     if (now.role === 'follower' && !isPointedAt(now, BLACK_HOLE)) {
       await pointAt(follower, BLACK_HOLE);
     }
-  }
-
-  async function shutGates({ endpoint }: { endpoint: Endpoint }): Promise<void> {
-    await use(endpoint, async (redis) => {
-      for (const [name, value] of Object.entries(GATE_A_SHUT)) {
-        await redis.config('SET', name, value);
-      }
-      await redis.config('SET', 'client-output-buffer-limit', BUFFER_LIMIT);
-      await redis.call('ACL', 'SETUSER', REPLICATION_USER, 'on');
-    });
   }
 
   /** The leader's facts, or LeaderUnfit when it has been silent too long. */
@@ -69,7 +60,7 @@ export function replicationActivities(access: RedisAccess): ReplicationActivitie
 
   return {
     detach,
-    shutGates,
+    shutGates: ({ endpoint }) => shutGatesOf(access, endpoint),
 
     async follow({ follower, leader, deadlineMs }) {
       const look = patientLook(leader);
@@ -106,7 +97,7 @@ export function replicationActivities(access: RedisAccess): ReplicationActivitie
       return end;
     },
 
-    synchroniseFully: (order) => synchroniseFully(access, { ...order, pointAt, shutGates }),
+    synchroniseFully: (order) => synchroniseFully(access, order),
 
     async awaitCaughtUp({ leader, follower, deadlineMs }) {
       const started = Date.now();

@@ -52,6 +52,11 @@ export function othersWaiting(
   );
 }
 
+/** It has all that it was sent, and goes on with the stream. */
+export function isSynchronised(facts: ProcessFacts, source: Pick<Endpoint, 'address' | 'port'>): boolean {
+  return isPointedAt(facts, source) && facts.link?.up === true && !facts.link.synchronising && !facts.loading;
+}
+
 export function isPointedAt(facts: ProcessFacts, endpoint: Pick<Endpoint, 'address' | 'port'>): boolean {
   return facts.link !== null && facts.link.address === endpoint.address && facts.link.port === endpoint.port;
 }

@@ -8,7 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Pace } from '../backups/pacing.js';
 import { withRedis } from '../connections/redis.js';
 import type { ProcessFacts } from '../fleet/facts.js';
-import { isPointedAt } from '../fleet/gates.js';
+import { isSynchronised } from '../fleet/gates.js';
 import { parseProcessFacts } from '../fleet/processFacts.js';
 import type { Endpoint } from '../fleet/record.js';
 import { FleetError } from '../fleet/errors.js';
@@ -44,7 +44,7 @@ export async function pacedLink(
       use,
     );
 
-  if (hasAll(await look(), source)) return;
+  if (isSynchronised(await look(), source)) return;
   const link = await openLink(settings.address, source, new Pace(bytesPerSecond));
   try {
     await point(link);
@@ -53,7 +53,7 @@ export async function pacedLink(
       signal?.throwIfAborted();
       // While it loads it may not answer.
       const facts = await look().catch(() => null);
-      if (facts !== null && hasAll(facts, link)) break;
+      if (facts !== null && isSynchronised(facts, link)) break;
       if (performance.now() >= end) {
         throw new FleetError(
           'FollowerUnfit',
@@ -67,10 +67,6 @@ export async function pacedLink(
   } finally {
     link.close();
   }
-}
-
-function hasAll(facts: ProcessFacts, at: Pick<Endpoint, 'address' | 'port'>): boolean {
-  return isPointedAt(facts, at) && facts.link?.up === true && !facts.link.synchronising && !facts.loading;
 }
 
 interface OpenLink {
