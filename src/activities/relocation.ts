@@ -3,7 +3,6 @@
 import type { FleetConsul } from '../connections/consul.js';
 import type { HostReport } from '../fleet/facts.js';
 import { planRelocation } from '../fleet/relocation/planner.js';
-import { DEFAULT_OPTIONS } from '../fleet/relocation/plan.js';
 import type { PlannedMove } from '../fleet/relocation/plan.js';
 import { readRelocationState } from '../records/relocation.js';
 import { reportStore } from '../records/reports.js';
@@ -21,7 +20,7 @@ const SEEN_WITHIN_MS = 30_000;
 export function relocationActivities({ consul, fleetName }: RelocationDependencies): RelocationActivities {
   const reports = reportStore(consul, fleetName);
   return {
-    async planRelocations({ goal, horizon, atOnce, bandwidth, underWay, leave, ended }) {
+    async planRelocations({ goal, underWay, leave, ended, ...options }) {
       // What has left a host is still counted there until its agent has looked again: too much would be moved.
       await pollUntil({ deadlineMs: ended.length === 0 ? 0 : SEEN_WITHIN_MS, everyMs: 500 }, async () => {
         const all = await reports.list();
@@ -34,12 +33,7 @@ export function relocationActivities({ consul, fleetName }: RelocationDependenci
           ? { ...database, busy: database.busy ?? 'left where it is by this runbook' }
           : database,
       );
-      return planRelocation({ ...state, databases }, goal, {
-        underWay,
-        ...(horizon === undefined ? {} : { horizon }),
-        ...(atOnce === undefined ? {} : { atOnce }),
-        ...(bandwidth === undefined ? {} : { bandwidth: Math.min(bandwidth, DEFAULT_OPTIONS.bandwidth) }),
-      });
+      return planRelocation({ ...state, databases }, goal, { ...options, underWay });
     },
   };
 }

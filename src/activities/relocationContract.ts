@@ -1,14 +1,10 @@
 /** Plans relocations from what is known now. */
 
 import type { Goal, PlannedMove, RelocationPlan } from '../fleet/relocation/plan.js';
+import type { RequestedOptions } from '../fleet/relocation/requested.js';
 
-export interface PlanRelocationsInput {
+export interface PlanRelocationsInput extends RequestedOptions {
   readonly goal: Goal;
-  /** Seconds. */
-  readonly horizon?: number;
-  readonly atOnce?: number;
-  /** Bytes a second. */
-  readonly bandwidth?: number;
   /** Moves that have begun. */
   readonly underWay: readonly PlannedMove[];
   /** Databases that are to be left where they are. */

@@ -4,8 +4,9 @@
  */
 
 import type { PlanRelocationsInput } from '../activities/relocationContract.js';
-import type { Goal, RelocationPlan } from '../fleet/relocation/plan.js';
+import type { RelocationPlan } from '../fleet/relocation/plan.js';
 import { exhaustion, hostLine, movesOf, planLines, summary } from '../fleet/relocation/planText.js';
+import { goalOf, optionsOf } from '../fleet/relocation/requested.js';
 import { showDuration } from '../fleet/quantities.js';
 import type { RelocateDatabasesRequest } from '../fleet/requests.js';
 import type { RunbookResult } from '../fleet/runbook.js';
@@ -78,21 +79,7 @@ export async function relocateDatabases(input: RelocateDatabasesRequest): Promis
 }
 
 function wantedOf(request: RelocateDatabasesRequest): PlanRelocationsInput {
-  const { horizon, atOnce, bandwidth } = request;
-  return {
-    goal: goalOf(request),
-    ...(horizon === undefined ? {} : { horizon }),
-    ...(atOnce === undefined ? {} : { atOnce }),
-    ...(bandwidth === undefined ? {} : { bandwidth }),
-    underWay: [],
-    leave: [],
-    ended: [],
-  };
-}
-
-function goalOf({ host, drain }: RelocateDatabasesRequest): Goal {
-  if (host !== undefined) return { kind: 'relieve', hosts: [host] };
-  return drain === undefined ? { kind: 'rebalance' } : { kind: 'drain', host: drain };
+  return { goal: goalOf(request), ...optionsOf(request), underWay: [], leave: [], ended: [] };
 }
 
 function tellSubject(

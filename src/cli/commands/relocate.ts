@@ -2,9 +2,9 @@
 
 import { parseDuration, parseSize, type Parsed } from '../../fleet/quantities.js';
 import { planRelocation } from '../../fleet/relocation/planner.js';
-import { DEFAULT_OPTIONS } from '../../fleet/relocation/plan.js';
-import type { Goal, RelocationPlan } from '../../fleet/relocation/plan.js';
+import type { RelocationPlan } from '../../fleet/relocation/plan.js';
 import { planLines } from '../../fleet/relocation/planText.js';
+import { goalOf, optionsOf } from '../../fleet/relocation/requested.js';
 import type { RelocateDatabasesRequest } from '../../fleet/requests.js';
 import { NOT_WELL, printJson, printLine, WELL } from '../context.js';
 import type { CliContext, ExitCode } from '../context.js';
@@ -66,23 +66,13 @@ async function showPlan(
 ): Promise<ExitCode> {
   const { readRelocationState } = await import('../../records/relocation.js');
   const state = await withConsul(context, (consul) => readRelocationState(consul, fleet, Date.now()));
-  const { horizon, atOnce, bandwidth } = request;
-  const plan: RelocationPlan = planRelocation(state, goalOf(request), {
-    ...(horizon === undefined ? {} : { horizon }),
-    ...(atOnce === undefined ? {} : { atOnce }),
-    ...(bandwidth === undefined ? {} : { bandwidth: Math.min(bandwidth, DEFAULT_OPTIONS.bandwidth) }),
-  });
+  const plan: RelocationPlan = planRelocation(state, goalOf(request), optionsOf(request));
   if (json) printJson(context, { fleet, ...plan });
   else {
     for (const line of planLines(plan)) printLine(context, line);
     if (plan.kind === 'plan') printLine(context, `Nothing was moved. To do it: ${commandOf(request)}`);
   }
   return plan.kind === 'impossible' ? NOT_WELL : WELL;
-}
-
-function goalOf({ host, drain }: RelocateDatabasesRequest): Goal {
-  if (host !== undefined) return { kind: 'relieve', hosts: [host] };
-  return drain === undefined ? { kind: 'rebalance' } : { kind: 'drain', host: drain };
 }
 
 function commandOf({ host, drain }: RelocateDatabasesRequest): string {
