@@ -83,6 +83,11 @@ export function showDuration(milliseconds: number): string {
   return twoParts(Math.floor(hours / 24), 'd', hours % 24, 'h');
 }
 
+/** For people, of data: in whole seconds, rounded up, since what may be lost is not made less. */
+export function showAge(milliseconds: number): string {
+  return showDuration(Math.max(1, Math.ceil(milliseconds / 1_000)) * 1_000);
+}
+
 /** As a fleet file would have it: `parseDuration(writeDuration(n))` is n. */
 export function writeDuration(milliseconds: number): string {
   const unit = Object.entries(DURATION_UNITS)

@@ -1,7 +1,7 @@
 /** What a restore means for a database: where it goes, how old its data will be, and what is lost. Pure. */
 
 import type { DataFile, ProcessFacts, ReplicationPosition } from './facts.js';
-import { showDuration, showSize } from './quantities.js';
+import { showAge, showSize } from './quantities.js';
 import { showEndpoint, type Endpoint } from './record.js';
 
 /** A backup that lies on a host, whole and checked. Sizes are bytes. */
@@ -67,7 +67,7 @@ export function lossOf(
 
 /** `42m old (as of 2026-…)`. */
 export function ageText(backup: Pick<FetchedBackup, 'takenAt'>, { ageMs }: Loss): string {
-  return `${inSeconds(ageMs)} old (as of ${backup.takenAt})`;
+  return `${showAge(ageMs)} old (as of ${backup.takenAt})`;
 }
 
 export function lossText({ bytes, source, ageMs }: Loss): string {
@@ -75,12 +75,7 @@ export function lossText({ bytes, source, ageMs }: Loss): string {
     return `as far as ${showEndpoint(source)} tells, nothing was written since`;
   if (bytes !== null && source !== null)
     return `what was written since is lost: ${showSize(bytes)} of the replication stream, as far as ${showEndpoint(source)} tells`;
-  return `what was written in these ${inSeconds(ageMs)} is lost, and how much that is nobody can tell: no process or file that is left continues the backup's history`;
-}
-
-/** Rounded up: what is lost is not made less. */
-function inSeconds(ms: number): string {
-  return showDuration(Math.max(1, Math.ceil(ms / 1_000)) * 1_000);
+  return `what was written in these ${showAge(ageMs)} is lost, and how much that is nobody can tell: no process or file that is left continues the backup's history`;
 }
 
 /** What an engineer approves. */

@@ -200,12 +200,48 @@ describe('last words', () => {
     expect(await readLastWords(path.join(root, 'none.log'))).toBe('');
   });
 
+  it('leave out the page of a crash report, and keep what had happened before it', async () => {
+    const report = [
+      '17:M * Loading RDB produced by version 7.0.15',
+      '17:M # RDB has duplicated key k1 in DB 0',
+      '=== REDIS BUG REPORT START: Cut & paste starting from here ===',
+      '17:M # Guru Meditation: Duplicated key found in RDB file #rdb.c:3184',
+      '------ STACK TRACE ------',
+      ...Array.from({ length: 300 }, (_, at) => `redis-server(frame${at})`),
+      '------ INFO OUTPUT ------',
+    ];
+    const ended = [
+      '=== REDIS BUG REPORT END. Make sure to include from START to END. ===',
+      '',
+      'Suspect RAM error?',
+    ];
+    for (const lines of [report, [...report, ...ended]]) {
+      write('redis.log', lines.join('\n'));
+      const words = await readLastWords(path.join(root, 'redis.log'));
+      expect(words.split('\n')).toHaveLength(4);
+      expect(words).toContain('duplicated key k1');
+      expect(causeOfDeath(words)).toBe('BadDataFile');
+    }
+  });
+
   it.each([
     ['BadDataFile', "Can't handle RDB format version 99"],
     ['BadDataFile', 'Wrong RDB checksum expected: (1) but got (2). Aborting now. RDB CRC error'],
     [
       'PortInUse',
       'Could not create server TCP listening socket 127.0.1.1:6300: bind: Address already in use',
+    ],
+    [
+      'BadDataFile',
+      '--- RDB ERROR DETECTED ---\n[offset 919] Invalid object type: 238\n[info] 94 keys read\n[info] 0 expires',
+    ],
+    [
+      'BadDataFile',
+      '17:M * Loading RDB produced by version 7.0.15\n=== REDIS BUG REPORT START: Cut & paste starting from here ===',
+    ],
+    [
+      'ProcessDied',
+      '17:M * Loading RDB produced by version 7.0.15\n17:M * DB loaded from disk\n=== REDIS BUG REPORT START: Cut',
     ],
     ['DiskFull', 'Write error saving DB on disk: No space left on device'],
     ['ProcessDied', 'Redis 7.0.15 crashed by signal: 11'],

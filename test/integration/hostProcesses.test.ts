@@ -370,16 +370,18 @@ describe('a process that cannot start', () => {
     );
     await host.activities.stopProcess({ database: 'sessions-00', save: true });
     const { data } = processFiles(host.settings.data, 'sessions-00');
-    const damaged = readFileSync(data);
-    // Head and tail are well; only loading finds it.
-    damaged.fill(0xee, damaged.length - 60, damaged.length - 20);
-    writeFileSync(data, damaged);
+    const whole = readFileSync(data);
+    // Head and tail are well; only loading finds it, in another way where a length, a key or a type is hit.
+    for (const from of [60, 61, 62, 63, 64]) {
+      const damaged = Buffer.from(whole).fill(0xee, whole.length - from, whole.length - 20);
+      writeFileSync(data, damaged);
 
-    await expect(host.activities.startProcess({ process: spec, allowEmpty: true })).rejects.toMatchObject({
-      kind: 'BadDataFile',
-      message: expect.stringMatching(/died on redis-09-a while it started[^]*last words[^]*RDB/) as string,
-    });
-    expect(readFileSync(data).equals(damaged)).toBe(true);
+      await expect(host.activities.startProcess({ process: spec, allowEmpty: true })).rejects.toMatchObject({
+        kind: 'BadDataFile',
+        message: expect.stringMatching(/died on redis-09-a while it started[^]*last words[^]*RDB/) as string,
+      });
+      expect(readFileSync(data).equals(damaged)).toBe(true);
+    }
     expect(findRedis(processFiles(host.settings.data, 'sessions-00'))).toBeNull();
   });
 

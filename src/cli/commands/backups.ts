@@ -14,7 +14,7 @@ import { verdictText } from '../../fleet/backupVerdict.js';
 import { FleetError } from '../../fleet/errors.js';
 import type { Fleet } from '../../fleet/fleet.js';
 import { freshnessOf, overdueText } from '../../fleet/freshness.js';
-import { showDuration, showSize } from '../../fleet/quantities.js';
+import { showAge, showSize } from '../../fleet/quantities.js';
 import { redisCheckRdbProgram } from '../../host/settings.js';
 import { withConsul } from '../connect.js';
 import { NOT_WELL, printJson, printLine, WELL } from '../context.js';
@@ -260,7 +260,7 @@ function listRows(
   return backups.map(({ id, takenAt, bytes, state }) => [
     database,
     id,
-    `${showDuration(Math.max(0, Math.round((now - Date.parse(takenAt)) / 1_000) * 1_000))} ago`,
+    `${showAge(now - Date.parse(takenAt))} ago`,
     showSize(bytes),
     state,
   ]);

@@ -1,6 +1,6 @@
 /** `redis-fleet restore DATABASE`: brings data back from a backup. */
 
-import { showDuration } from '../../fleet/quantities.js';
+import { showAge } from '../../fleet/quantities.js';
 import { showEndpoint } from '../../fleet/record.js';
 import type { RestoreDatabaseRequest } from '../../fleet/requests.js';
 import { REPLACE } from '../../workflows/restoreOutline.js';
@@ -106,7 +106,7 @@ function restoreRequest(
 }
 
 function sentence({ dryRun, database, backup, leader, loss }: RestoredDatabase): string {
-  const age = showDuration(Math.round(loss.ageMs / 1_000) * 1_000);
+  const age = showAge(loss.ageMs);
   return dryRun
     ? `${database} would get the data of backup ${backup}, ${age} old, and be led by ${showEndpoint(leader)}. Nothing was changed.`
     : `${database} has the data of backup ${backup}, which was ${age} old, and is led by ${showEndpoint(leader)}.`;
