@@ -7,6 +7,7 @@ import { isPointedAt, linkTo } from '../fleet/gates.js';
 import { planMove } from '../fleet/move.js';
 import { showEndpoint } from '../fleet/record.js';
 import { recordMove } from '../fleet/recordMove.js';
+import { lastForks } from '../fleet/relocation/forks.js';
 import type { RecordStore } from '../records/databases.js';
 import type { FleetStore } from '../records/fleet.js';
 import type { MaintenanceStore } from '../records/maintenance.js';
@@ -24,9 +25,6 @@ export interface MoveDependencies {
   readonly memory: Pick<MemoryStore, 'read'>;
   readonly credentials: Credentials;
 }
-
-/** More of them say little: what counts is how it is now. */
-const FORKS_SEEN = 3;
 
 /** Nobody listens there: it moves the stream on and touches no data. */
 const CHANNEL = 'redis-fleet:moved';
@@ -48,12 +46,8 @@ export function moveActivities(dependencies: MoveDependencies): MoveActivities {
       const plan = planMove(applied, all, closed, request, Date.now());
       const { leader, follower } = plan.record;
       const histories = await Promise.all([leader, follower].map(({ host }) => memory.read(host)));
-      const forks = histories
-        .flatMap((history) => history?.forks ?? [])
-        .filter(({ database }) => database === request.database)
-        .toSorted((a, b) => a.at - b.at)
-        .slice(-FORKS_SEEN);
-      return { ...plan, forks };
+      const forks = lastForks(histories.filter((history) => history !== null));
+      return { ...plan, forks: forks.get(request.database) ?? [] };
     },
 
     async recordMove({ database, ...wanted }) {

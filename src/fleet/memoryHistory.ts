@@ -1,6 +1,7 @@
 /** What an agent remembers of its host's memory: dense now, thinner with age, and never more than fits one value in Consul. Pure. */
 
 import type { HostProcess, HostReport, ProcessFacts } from './facts.js';
+import { FORKS_KEPT } from './relocation/forks.js';
 import type { ForkSample, MemoryHistory, MemorySample, ProcessSample } from './relocation/state.js';
 
 const DAY_MS = 86_400_000;
@@ -8,8 +9,6 @@ const LONGEST_MS = 2 * DAY_MS;
 /** Two samples that are so old stand apart by at least a share of that age, and by no less than this. */
 const LEAST_GAP_MS = 4_000;
 const GAP_SHARE = 1 / 6;
-/** Of each database. */
-const FORKS_KEPT = 3;
 /** As much of a run id as tells two lives of a process apart. */
 const RUN_LENGTH = 8;
 

@@ -7,6 +7,7 @@ import type { Maintenance } from '../maintenance.js';
 import { showDuration } from '../quantities.js';
 import type { DatabaseRecord, Endpoint } from '../record.js';
 import { isFresh } from '../reportAge.js';
+import { lastForks } from './forks.js';
 import { growthOf } from './growth.js';
 import type { Point } from './growth.js';
 import type {
@@ -29,8 +30,6 @@ export interface Observed {
   readonly now: number;
 }
 
-/** More of them say little: what counts is how it is now. */
-const FORKS_KEPT = 3;
 /** In less time what is no database's only jitters. */
 const SHORTEST_SPAN_MS = 60_000;
 const STILL: Spread = { low: 0, expected: 0, high: 0 };
@@ -44,7 +43,7 @@ export function relocationState(observed: Observed): RelocationState {
     for (const process of processes) seen.set(endpointKey(process.endpoint), process);
   }
   const series = seriesByDatabase(observed.histories);
-  const forks = forksByDatabase(observed.histories);
+  const forks = lastForks(observed.histories);
   const ports = portsByHost(observed);
   const maxmemory = new Map(observed.fleet.databases.map((database) => [database.name, database.maxmemory]));
   return {
@@ -74,7 +73,7 @@ export function relocationState(observed: Observed): RelocationState {
         follower: record.follower === null ? null : (seen.get(endpointKey(record.follower)) ?? null),
         maxmemory: maxmemory.get(record.database) ?? 0,
         series: series.get(record.database) ?? NOTHING,
-        forks: (forks.get(record.database) ?? []).slice(-FORKS_KEPT),
+        forks: forks.get(record.database) ?? [],
       }),
     ),
   };
@@ -190,17 +189,6 @@ function seriesByDatabase(histories: readonly MemoryHistory[]): Map<string, Seri
       },
     ]),
   );
-}
-
-function forksByDatabase(histories: readonly MemoryHistory[]): Map<string, ForkSample[]> {
-  const forks = new Map<string, ForkSample[]>();
-  for (const fork of histories.flatMap((history) => history.forks)) {
-    const known = forks.get(fork.database);
-    if (known === undefined) forks.set(fork.database, [fork]);
-    else known.push(fork);
-  }
-  for (const known of forks.values()) known.sort((a, b) => a.at - b.at);
-  return forks;
 }
 
 /** What is used on the host and is no database's. That it shrinks is not relied on. */

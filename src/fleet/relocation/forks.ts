@@ -1,0 +1,19 @@
+/** What forks cost, as agents saw it. Pure. */
+
+import type { ForkSample, MemoryHistory } from './state.js';
+
+/** Of each database. More of them say little: what counts is how it is now. */
+export const FORKS_KEPT = 3;
+
+/** By database: the last ones on all these hosts, oldest first. */
+export function lastForks(histories: readonly MemoryHistory[]): ReadonlyMap<string, readonly ForkSample[]> {
+  const forks = new Map<string, ForkSample[]>();
+  for (const fork of histories.flatMap((history) => history.forks)) {
+    const known = forks.get(fork.database);
+    if (known === undefined) forks.set(fork.database, [fork]);
+    else known.push(fork);
+  }
+  return new Map(
+    [...forks].map(([database, all]) => [database, all.toSorted((a, b) => a.at - b.at).slice(-FORKS_KEPT)]),
+  );
+}
