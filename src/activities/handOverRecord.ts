@@ -6,6 +6,7 @@ import { sameEndpoint, showEndpoint, type DatabaseRecord, type StoredRecord } fr
 import { ABSENT } from '../records/databases.js';
 import { changeLeader, claim, notOwned, type Change } from '../fleet/recordChanges.js';
 import type { HandOver } from './handOver.js';
+import { readOwned } from './ownedRecord.js';
 
 type RecordPart = Pick<HandOver, 'database' | 'epoch' | 'from' | 'to' | 'author' | 'records'>;
 
@@ -19,13 +20,7 @@ const TRY_EVERY_MS = 50;
  */
 export async function mustOwn(part: RecordPart): Promise<StoredRecord> {
   const { database, epoch, from, to, author, records } = part;
-  const stored = await records.read(database);
-  if (stored === null) {
-    throw new FleetError(
-      'OwnershipLost',
-      `The record of database ${database} is gone: somebody removed it. This runbook changed nothing more. Look with \`redis-fleet status\`.`,
-    );
-  }
+  const stored = await readOwned(records, database);
   const refusal = notOwned(stored.record, author);
   if (refusal !== null) throw new FleetError(refusal.refused, refusal.why);
   const { record } = stored;

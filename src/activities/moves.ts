@@ -13,6 +13,7 @@ import type { FleetStore } from '../records/fleet.js';
 import type { MaintenanceStore } from '../records/maintenance.js';
 import type { MemoryStore } from '../records/memory.js';
 import type { MoveActivities } from './moveContract.js';
+import { readOwned } from './ownedRecord.js';
 import { callingWorkflow } from './owner.js';
 import { pollUntil } from './polling.js';
 import { changeRecord } from './records.js';
@@ -55,14 +56,7 @@ export function moveActivities(dependencies: MoveDependencies): MoveActivities {
       await changeRecord(
         records,
         database,
-        async () => {
-          const stored = await records.read(database);
-          if (stored) return stored;
-          throw new FleetError(
-            'OwnershipLost',
-            `The record of database ${database} is gone: somebody removed it. This runbook changed nothing more. Look with \`redis-fleet status\`.`,
-          );
-        },
+        () => readOwned(records, database),
         (stored) => recordMove(stored.record, wanted, author),
       );
     },

@@ -24,6 +24,7 @@ import type { RecordStore } from '../records/databases.js';
 import type { FleetStore } from '../records/fleet.js';
 import type { PermitStore } from '../records/permits.js';
 import type { RecordActivities } from './contracts.js';
+import { readOwned } from './ownedRecord.js';
 import { callingWorkflow } from './owner.js';
 import type { AskOwnerState } from './owner.js';
 import { permitActivities } from './permits.js';
@@ -48,16 +49,6 @@ export function recordActivities(dependencies: RecordDependencies): RecordActivi
       'NotFound',
       `Database ${database} has no record in fleet ${fleetName}: it was never provisioned. ` +
         '`redis-fleet plan` shows what is missing, `redis-fleet apply` provisions it.',
-    );
-  }
-
-  async function owned(database: string): Promise<StoredRecord> {
-    const stored = await records.read(database);
-    if (stored) return stored;
-    throw new FleetError(
-      'OwnershipLost',
-      `The record of database ${database} is gone: somebody removed it. This runbook changed nothing more. ` +
-        'Look with `redis-fleet status`.',
     );
   }
 
@@ -141,7 +132,7 @@ export function recordActivities(dependencies: RecordDependencies): RecordActivi
       const author = callingWorkflow();
       await Promise.all(
         databases.map(async (database) => {
-          const refusal = notOwned((await owned(database)).record, author);
+          const refusal = notOwned((await readOwned(records, database)).record, author);
           if (refusal) throw new FleetError(refusal.refused, refusal.why);
         }),
       );
@@ -209,7 +200,7 @@ export function recordActivities(dependencies: RecordDependencies): RecordActivi
         await changeRecord(
           records,
           database,
-          () => owned(database),
+          () => readOwned(records, database),
           (stored) => establish(stored.record, { leader, follower }, author),
         );
       }
@@ -221,7 +212,7 @@ export function recordActivities(dependencies: RecordDependencies): RecordActivi
       await changeRecord(
         records,
         database,
-        () => owned(database),
+        () => readOwned(records, database),
         (stored) => change(stored.record, { epoch, follower }, author),
       );
     },
@@ -231,7 +222,7 @@ export function recordActivities(dependencies: RecordDependencies): RecordActivi
       await changeRecord(
         records,
         database,
-        () => owned(database),
+        () => readOwned(records, database),
         (stored) => restoreFollowers(stored.record, wanted, author),
       );
     },

@@ -7,6 +7,7 @@ import { placeRestore } from '../fleet/restorePlace.js';
 import { showEndpoint } from '../fleet/record.js';
 import type { RecordStore } from '../records/databases.js';
 import type { FleetStore } from '../records/fleet.js';
+import { readOwned } from './ownedRecord.js';
 import { callingWorkflow } from './owner.js';
 import { changeRecord } from './records.js';
 import { redisAccess } from './redisAccess.js';
@@ -39,14 +40,7 @@ export function restoreActivities(dependencies: RestoreDependencies): RestoreAct
       await changeRecord(
         records,
         database,
-        async () => {
-          const stored = await records.read(database);
-          if (stored) return stored;
-          throw new FleetError(
-            'OwnershipLost',
-            `The record of database ${database} is gone: somebody removed it. This runbook changed nothing more. Look with \`redis-fleet status\`.`,
-          );
-        },
+        () => readOwned(records, database),
         (stored) => publishRestored(stored.record, wanted, author),
       );
     },
