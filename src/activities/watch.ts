@@ -14,13 +14,14 @@ import type { RecordStore } from '../records/databases.js';
 import type { FleetStore } from '../records/fleet.js';
 import type { LeaseStore } from '../records/leases.js';
 import { maintenanceStore } from '../records/maintenance.js';
-import { readObserved } from '../records/observed.js';
+import { readObserved, readReported } from '../records/observed.js';
 import { watchStore } from '../records/watches.js';
 import type { AskOwnerState } from './owner.js';
 import { MemoryWatch } from './watch/memoryWatch.js';
 import { Owners } from './watch/owners.js';
 import { Promotions } from './watch/promotions.js';
 import { ServerWatch } from './watch/serverWatch.js';
+import { sharedRead } from './watch/sharedRead.js';
 import { Surroundings } from './watch/surroundings.js';
 import { Telling } from './watch/telling.js';
 import type { WatchActivities } from './watchContract.js';
@@ -46,6 +47,9 @@ export interface WatchDependencies {
 /** Then its workflow begins a new run: histories shall stay short. */
 const LONGEST_WATCH_MS = 6 * 3_600_000;
 
+/** A whole fleet's memory is much to read, and many servers may be in trouble at once. */
+const ONE_LOOK_MS = 10_000;
+
 interface Running {
   readonly watch: ServerWatch;
   readonly end: () => void;
@@ -56,6 +60,7 @@ export function watchActivities(dependencies: WatchDependencies): WatchActivitie
   const maintenance = maintenanceStore(consul, fleetName);
   const watches = watchStore(consul, fleetName);
   const surroundings = new Surroundings({ fleetName, consul, fleet, records, maintenance });
+  const observeAll = sharedRead(ONE_LOOK_MS, () => readObserved(consul, fleetName));
   /** After an outage of Temporal it may start a watch that never ended here. */
   const running = new Map<string, Running>();
   let opened: Client | null = null;
@@ -93,8 +98,9 @@ export function watchActivities(dependencies: WatchDependencies): WatchActivitie
   function memoryOf(server: string, temporal: Client): MemoryWatch {
     return new MemoryWatch({
       server,
-      fleet: () => surroundings.fleet,
-      observe: () => readObserved(consul, fleetName),
+      surroundings,
+      observe: (hosts) => readReported(consul, fleetName, hosts),
+      observeAll,
       temporal,
       workflowIdOf: (host) => workflowId('relocateDatabases', host),
       log,

@@ -20,3 +20,20 @@ export async function readObserved(
   ]);
   return { records: records.map(({ record }) => record), reports, histories, maintenance };
 }
+
+/** What the agents of these hosts said; one that never did is left out. @throws FleetError Unreachable, WrongCredentials */
+export async function readReported(
+  consul: FleetConsul,
+  fleet: string,
+  hosts: readonly string[],
+): Promise<Pick<Observed, 'reports' | 'histories'>> {
+  const [reports, memory] = [reportStore(consul, fleet), memoryStore(consul, fleet)];
+  const [found, histories] = await Promise.all([
+    Promise.all(hosts.map((host) => reports.read(host))),
+    Promise.all(hosts.map((host) => memory.read(host))),
+  ]);
+  return {
+    reports: found.filter((one) => one !== null),
+    histories: histories.filter((one) => one !== null),
+  };
+}

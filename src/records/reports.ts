@@ -4,11 +4,13 @@ import type { FleetConsul } from '../connections/consul.js';
 import { FleetError } from '../fleet/errors.js';
 import type { HostReport } from '../fleet/facts.js';
 import { consulKeys } from '../fleet/names.js';
-import { listEntries, parseEntry, put } from './kv.js';
+import { listEntries, parseEntry, put, readEntry } from './kv.js';
 import type { Entry } from './kv.js';
 
 export interface ReportStore {
   publish(report: HostReport): Promise<void>;
+  /** null: none yet, or one that cannot be read. */
+  read(host: string): Promise<HostReport | null>;
   /** Every host's last report, however old (`at`); an unreadable one is left out. */
   list(): Promise<readonly HostReport[]>;
 }
@@ -18,6 +20,10 @@ export function reportStore(consul: FleetConsul, fleet: string): ReportStore {
   return {
     async publish(report) {
       await put(consul, keys.report(report.host), report);
+    },
+    async read(host) {
+      const entry = await readEntry(consul, keys.report(host));
+      return entry === null ? null : (toReport(entry)[0] ?? null);
     },
     async list() {
       return (await listEntries(consul, keys.report(''))).flatMap(toReport);

@@ -282,7 +282,7 @@ describe('the catalog', () => {
     }
   });
 
-  test('reports of hosts are listed, and nonsense among them is left out', async () => {
+  test('reports of hosts are listed, or read one by one, and nonsense among them is left out', async () => {
     const store = reportStore(agent.consul, fleet);
     const report: HostReport = {
       host: 'redis-01-a',
@@ -296,6 +296,9 @@ describe('the catalog', () => {
       client.kv.set(`redis-fleet/${fleet}/hosts/redis-01-b`, 'nonsense'),
     );
     expect(await store.list()).toEqual([report]);
+    expect(await store.read('redis-01-a')).toEqual(report);
+    expect(await store.read('redis-01-b')).toBeNull();
+    expect(await store.read('redis-01-c')).toBeNull();
   });
 });
 

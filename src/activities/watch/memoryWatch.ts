@@ -7,20 +7,29 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowNotFoundError, type Client } from '@temporalio/client';
 import type { Log } from '../../connections/log.js';
 import { messageOf } from '../../fleet/errors.js';
-import type { Fleet, Server } from '../../fleet/fleet.js';
+import type { Server } from '../../fleet/fleet.js';
 import { forecastFleet } from '../../fleet/relocation/forecast.js';
+import { nearby } from '../../fleet/relocation/nearby.js';
 import { relocationState, type Observed } from '../../fleet/relocation/observed.js';
-import { decideRelocation, type LastRelocation, type RelocationCall } from '../../fleet/relocationCall.js';
+import {
+  decideRelocation,
+  type LastRelocation,
+  type RelocationCall,
+  type RelocationSight,
+} from '../../fleet/relocationCall.js';
 import { isFresh } from '../../fleet/reportAge.js';
+import type { Surroundings } from './surroundings.js';
 
 const LOOK_EVERY_MS = 15_000;
 const ANSWER_WITHIN_MS = 2_000;
 
 export interface MemoryWatchDependencies {
   readonly server: string;
-  /** As it was applied; null: not known now. */
-  readonly fleet: () => Fleet | null;
-  readonly observe: () => Promise<Omit<Observed, 'fleet' | 'now'>>;
+  readonly surroundings: Pick<Surroundings, 'known' | 'fleet' | 'records' | 'maintenance'>;
+  /** Of these hosts alone. */
+  readonly observe: (hosts: readonly string[]) => Promise<Pick<Observed, 'reports' | 'histories'>>;
+  /** Of the whole fleet. */
+  readonly observeAll: () => Promise<Omit<Observed, 'fleet' | 'now'>>;
   readonly temporal: Client;
   /** The id of the relocation of a host: only one of them runs. */
   readonly workflowIdOf: (host: string) => string;
@@ -48,21 +57,24 @@ export class MemoryWatch {
 
   /** @param now milliseconds since 1970 */
   async look(now: number): Promise<RelocationCall | null> {
-    const fleet = this.dependencies.fleet();
+    const { surroundings, observe, observeAll, start } = this.dependencies;
+    const { known, fleet, records, maintenance } = surroundings;
     const server = fleet?.servers.find(({ name }) => name === this.dependencies.server);
-    if (fleet === null || server === undefined) return null;
-    const observed = await this.dependencies.observe();
-    const forecasts = forecastFleet(relocationState({ ...observed, fleet, now })).filter(
-      ({ host }) =>
-        isOn(server, host) && observed.reports.some((one) => one.host === host && isFresh(one, now)),
-    );
+    if (!known || fleet === null || server === undefined) return null;
+    const { hosts, ...near } = nearby(server, fleet, records);
+    const seen = judged(server, { ...near, ...(await observe(hosts)), maintenance, now });
     const last = new Map<string, LastRelocation>();
-    const quick = decideRelocation({ forecasts, last, settings: fleet.relocation, now });
-    // Temporal is asked only when something is amiss.
+    const sight = { last, settings: fleet.relocation, now };
+    const first = decideRelocation({ ...sight, forecasts: seen });
+    // All else is asked only when something is amiss.
+    if (!isAlarm(first)) return this.#told(first);
+    // What forks of a database cost before it was moved here, its old hosts remember.
+    const forecasts = judged(server, { ...(await observeAll()), fleet, now });
+    const quick = decideRelocation({ ...sight, forecasts });
     if (!quick.call) return this.#told(quick);
     for (const { name } of server.hosts) last.set(name, await this.#lastOf(name));
-    const call = decideRelocation({ forecasts, last, settings: fleet.relocation, now });
-    if (call.call) await this.dependencies.start(call);
+    const call = decideRelocation({ ...sight, forecasts });
+    if (call.call) await start(call);
     return this.#told(call);
   }
 
@@ -96,6 +108,15 @@ export class MemoryWatch {
   }
 }
 
-function isOn({ hosts }: Server, name: string): boolean {
-  return hosts.some((host) => host.name === name);
+/** What is to be expected of its hosts, where their agents have just told of them. */
+function judged({ hosts }: Server, observed: Observed): RelocationSight['forecasts'] {
+  return forecastFleet(relocationState(observed)).filter(
+    ({ host }) =>
+      hosts.some(({ name }) => name === host) &&
+      observed.reports.some((one) => one.host === host && isFresh(one, observed.now)),
+  );
+}
+
+function isAlarm(call: RelocationCall): boolean {
+  return call.call || call.why !== null;
 }
