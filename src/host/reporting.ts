@@ -94,7 +94,11 @@ export function hostReporting(dependencies: ReportingDependencies): Reporting {
       registered,
     });
     for (const registration of changes.deregister) await deregisterProcess(consul, registration);
-    for (const registration of changes.register) await registerProcess(consul, registration);
+    for (const registration of changes.register) {
+      // A change meanwhile was made in the catalog at once: what was decided before it would undo that.
+      const now = dependencies.records.of(registration.database);
+      if (now?.epoch === registration.epoch) await registerProcess(consul, registration);
+    }
   }
 
   async function report(found: readonly HostProcess[]): Promise<HostReport> {

@@ -17,7 +17,7 @@ export interface Registration {
 const CHECK_INTERVAL = '2s';
 const CHECK_TIMEOUT = '1s';
 
-/** Registers or updates one process at the local Consul agent. The same registration again changes nothing. */
+/** Registers or updates one process at the local Consul agent, whose tags others may change in the catalog. The same registration again changes nothing. */
 export async function registerProcess(consul: FleetConsul, registration: Registration): Promise<void> {
   const { fleet, database, role, endpoint, epoch } = registration;
   const id = serviceId(fleet, database, endpoint.host);

@@ -24,7 +24,8 @@ async function ask(method: string, route: string, body?: unknown): Promise<unkno
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
   if (!response.ok) throw new Error(`${route}: ${response.status} ${await response.text()}`);
-  return await response.json();
+  const text = await response.text();
+  return text === '' ? null : (JSON.parse(text) as unknown);
 }
 
 beforeAll(async () => {
@@ -73,6 +74,14 @@ async function tags(database: string): Promise<Record<string, string[]>> {
   return Object.fromEntries(entries.map((entry) => [entry.ServiceAddress, entry.ServiceTags]));
 }
 
+async function epochOf(database: string, { address }: Endpoint): Promise<string | undefined> {
+  const entries = (await ask('GET', `catalog/service/${database}`)) as {
+    ServiceAddress: string;
+    ServiceMeta: Record<string, string>;
+  }[];
+  return entries.find(({ ServiceAddress }) => ServiceAddress === address)?.ServiceMeta['epoch'];
+}
+
 function record(database: string, change: Partial<DatabaseRecord>): DatabaseRecord {
   return {
     ...{ database, server: 'redis-01', epoch: 2, leader: B, follower: A },
@@ -102,6 +111,24 @@ describe('with the rights of an agent', () => {
     await settleRoles(agent, { fleet: 'demo', record: record(database, {}) });
     await registerProcess(agent, { fleet: 'demo', database, role: 'leader', endpoint: B, epoch: 2 });
     expect(await tags(database)).toEqual({ [A.address]: ['follower'], [B.address]: ['leader'] });
+  });
+
+  it('what a Consul agent repeats of its own, as each does now and then, brings no old leader back', async () => {
+    const database = await registered();
+    await registerProcess(agent, { fleet: 'demo', database, role: 'leader', endpoint: B, epoch: 2 });
+    await expect.poll(() => tags(database)).toMatchObject({ [B.address]: ['leader'] });
+    await settleRoles(agent, {
+      fleet: 'demo',
+      record: record(database, { epoch: 3, leader: A, follower: B }),
+    });
+    const led = { [A.address]: ['leader'], [B.address]: ['follower'] };
+    expect(await tags(database)).toEqual(led);
+
+    // A new token makes it compare everything it knows with the catalog, and repeat what differs: the epoch does.
+    expect(await epochOf(database, B)).toBe('3');
+    await ask('PUT', 'agent/token/default', { Token: ROOT });
+    await expect.poll(() => epochOf(database, B), { timeout: 30_000 }).toBe('2');
+    expect(await tags(database)).toEqual(led);
   });
 
   it('a leader that the record does not name at all any more is nobody', async () => {
