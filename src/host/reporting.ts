@@ -12,7 +12,7 @@ import type { RedisProcesses } from './processes.js';
 import { catalogChanges } from './registrations.js';
 import type { KnownRecords } from './knownRecords.js';
 import { roleKeeping } from './roleKeeping.js';
-import { hostMemory, kernelMemory } from './hostMemory.js';
+import { lookAtMemory } from './hostMemory.js';
 import { memoryKeeping } from './memoryKeeping.js';
 import { readDiskAvailable } from './resources.js';
 import type { HostSettings } from './settings.js';
@@ -111,12 +111,10 @@ export function hostReporting(dependencies: ReportingDependencies): Reporting {
         return { ...process, facts: answer.facts };
       }),
     );
-    const memory = await hostMemory(settings, found);
     return {
       host,
       at: new Date().toISOString(),
-      memory,
-      kernel: await kernelMemory(memory),
+      ...(await lookAtMemory(settings, found)),
       diskAvailable: await readDiskAvailable(settings.data),
       processes: withFacts,
     };

@@ -15,18 +15,30 @@ import {
 
 const CGROUP_ROOT = '/sys/fs/cgroup';
 
-/** Bytes. The least of what the machine and each enclosing cgroup (v1 or v2) allow. */
-export async function readHostMemory(root = '/'): Promise<HostMemory> {
-  const { total, available } = await readLimits(root);
-  return { total, available };
+export interface MachineMemory {
+  /** Bytes. The least of what the machine and each enclosing cgroup (v1 or v2) allow. */
+  readonly memory: HostMemory;
+  /** It knows nothing of the fleet file: `limitedBy` is the machine or a cgroup. */
+  readonly kernel: KernelMemory;
 }
 
-/** The same, with the limit that is the tightest. */
-async function readLimits(root: string): Promise<LimitedMemory> {
-  const machine = parseMeminfo(await readFile(path.join(root, 'proc/meminfo'), 'utf8'));
-  const cgroups = parseCgroups((await readText(path.join(root, 'proc/self/cgroup'))) ?? '');
-  const limits = (await Promise.all(cgroups.map((cgroup) => readCgroup(root, cgroup)))).flat();
-  return limits.reduce<LimitedMemory>(
+/** One look: each file is read once. */
+export async function readMachineMemory(root = '/'): Promise<MachineMemory> {
+  const [meminfo, cgroups, overcommit] = await Promise.all([
+    readFile(path.join(root, 'proc/meminfo'), 'utf8'),
+    readText(path.join(root, 'proc/self/cgroup')),
+    readText(path.join(root, 'proc/sys/vm/overcommit_memory')),
+  ]);
+  const limits = await Promise.all(parseCgroups(cgroups ?? '').map((cgroup) => readCgroup(root, cgroup)));
+  const { limitedBy, ...memory } = tightest(parseMeminfo(meminfo), limits.flat());
+  return {
+    memory,
+    kernel: { limitedBy, ...parseSwap(meminfo), overcommit: parseOvercommit(overcommit ?? '') },
+  };
+}
+
+function tightest(machine: HostMemory, cgroups: readonly HostMemory[]): LimitedMemory {
+  return cgroups.reduce<LimitedMemory>(
     (least, limit) => ({
       total: Math.min(least.total, limit.total),
       available: Math.min(least.available, limit.available),
@@ -34,16 +46,6 @@ async function readLimits(root: string): Promise<LimitedMemory> {
     }),
     { ...machine, limitedBy: 'machine' },
   );
-}
-
-/** What decides how the host behaves when memory is short; `limitedBy` not yet by the fleet file. */
-export async function readKernelMemory(root = '/'): Promise<KernelMemory & { readonly available: number }> {
-  const [{ limitedBy, available }, meminfo, overcommit] = await Promise.all([
-    readLimits(root),
-    readFile(path.join(root, 'proc/meminfo'), 'utf8'),
-    readText(path.join(root, 'proc/sys/vm/overcommit_memory')),
-  ]);
-  return { available, limitedBy, ...parseSwap(meminfo), overcommit: parseOvercommit(overcommit ?? '') };
 }
 
 /** Bytes that an ordinary user may still write to the file system of `directory`. */

@@ -6,9 +6,10 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { HostProcess } from '../../src/fleet/facts.js';
 import type { DatabaseRecord, Endpoint } from '../../src/fleet/record.js';
+import { lookAtMemory } from '../../src/host/hostMemory.js';
 import { causeOfDeath, readLastWords } from '../../src/host/lastWords.js';
 import { catalogChanges, type CatalogInput } from '../../src/host/registrations.js';
-import { readDiskAvailable, readHostMemory, readKernelMemory } from '../../src/host/resources.js';
+import { readDiskAvailable, readMachineMemory } from '../../src/host/resources.js';
 import { sayOnce } from '../../src/host/sayOnce.js';
 import type { Registration } from '../../src/records/catalog.js';
 
@@ -38,7 +39,7 @@ describe('the memory of a host', () => {
 
   it("is the kernel's when nothing limits it", async () => {
     write('proc/self/cgroup', '0::/\n');
-    expect(await readHostMemory(root)).toEqual({ total: 8192 * MiB, available: 4096 * MiB });
+    expect((await readMachineMemory(root)).memory).toEqual({ total: 8192 * MiB, available: 4096 * MiB });
   });
 
   it("is its cgroup's when that allows less (v2), and unused file pages count as available", async () => {
@@ -47,7 +48,7 @@ describe('the memory of a host', () => {
     write(`${own}/memory.max`, `${1024 * MiB}\n`);
     write(`${own}/memory.current`, `${600 * MiB}\n`);
     write(`${own}/memory.stat`, `anon 5\ninactive_file ${100 * MiB}\n`);
-    expect(await readHostMemory(root)).toEqual({ total: 1024 * MiB, available: 524 * MiB });
+    expect((await readMachineMemory(root)).memory).toEqual({ total: 1024 * MiB, available: 524 * MiB });
   });
 
   it("is the enclosing cgroup's when that is the tighter one (v2)", async () => {
@@ -56,7 +57,7 @@ describe('the memory of a host', () => {
     write('sys/fs/cgroup/system.slice/agent.service/memory.current', `${600 * MiB}\n`);
     write('sys/fs/cgroup/system.slice/memory.max', `${2048 * MiB}\n`);
     write('sys/fs/cgroup/system.slice/memory.current', `${2000 * MiB}\n`);
-    expect(await readHostMemory(root)).toEqual({ total: 2048 * MiB, available: 48 * MiB });
+    expect((await readMachineMemory(root)).memory).toEqual({ total: 2048 * MiB, available: 48 * MiB });
   });
 
   it("is its cgroup's when that allows less (v1), also where the path is a container's", async () => {
@@ -64,20 +65,19 @@ describe('the memory of a host', () => {
     write('sys/fs/cgroup/memory/memory.limit_in_bytes', `${512 * MiB}\n`);
     write('sys/fs/cgroup/memory/memory.usage_in_bytes', `${500 * MiB}\n`);
     write('sys/fs/cgroup/memory/memory.stat', `inactive_file 1\ntotal_inactive_file ${200 * MiB}\n`);
-    expect(await readHostMemory(root)).toEqual({ total: 512 * MiB, available: 212 * MiB });
+    expect((await readMachineMemory(root)).memory).toEqual({ total: 512 * MiB, available: 212 * MiB });
   });
 
   it('takes the huge number of v1 for no limit', async () => {
     write('proc/self/cgroup', '4:memory:/\n');
     write('sys/fs/cgroup/memory/memory.limit_in_bytes', '9223372036854771712\n');
     write('sys/fs/cgroup/memory/memory.usage_in_bytes', `${500 * MiB}\n`);
-    expect(await readHostMemory(root)).toEqual({ total: 8192 * MiB, available: 4096 * MiB });
+    expect((await readMachineMemory(root)).memory).toEqual({ total: 8192 * MiB, available: 4096 * MiB });
   });
 
   it('is told with what decides when it is short: the tightest limit, swap, and overcommitment', async () => {
     write('proc/self/cgroup', '0::/\n');
-    expect(await readKernelMemory(root)).toEqual({
-      available: 4096 * MiB,
+    expect((await readMachineMemory(root)).kernel).toEqual({
       limitedBy: 'machine',
       swapTotal: 0,
       swapFree: 0,
@@ -90,17 +90,33 @@ describe('the memory of a host', () => {
     write('proc/sys/vm/overcommit_memory', '1\n');
     write('sys/fs/cgroup/memory.max', `${1024 * MiB}\n`);
     write('sys/fs/cgroup/memory.current', `${600 * MiB}\n`);
-    expect(await readKernelMemory(root)).toEqual({
-      available: 424 * MiB,
-      limitedBy: 'cgroup',
-      swapTotal: MiB,
-      swapFree: MiB / 2,
-      overcommit: 1,
+    expect(await readMachineMemory(root)).toEqual({
+      memory: { total: 1024 * MiB, available: 424 * MiB },
+      kernel: { limitedBy: 'cgroup', swapTotal: MiB, swapFree: MiB / 2, overcommit: 1 },
+    });
+  });
+
+  it('is what the fleet file allows when that is less, and then by however little it is the limit', async () => {
+    write('proc/self/cgroup', '0::/\n');
+    const processes = [{ residentMemory: 96 * MiB }, { residentMemory: null }];
+    const look = (memory: number) => lookAtMemory({ memory }, processes, root);
+    expect(await look(8192 * MiB)).toMatchObject({
+      memory: { total: 8192 * MiB, available: 4096 * MiB },
+      kernel: { limitedBy: 'machine' },
+    });
+    expect(await look(4096 * MiB + 96 * MiB)).toMatchObject({
+      memory: { total: 4192 * MiB, available: 4096 * MiB },
+      kernel: { limitedBy: 'machine' },
+    });
+    expect(await look(4096 * MiB + 95 * MiB)).toMatchObject({
+      memory: { total: 4191 * MiB, available: 4095 * MiB },
+      kernel: { limitedBy: 'budget' },
     });
   });
 
   it('and its disk are told for this machine, too, before the directory exists', async () => {
-    const { total, available } = await readHostMemory();
+    const { memory: machine } = await readMachineMemory();
+    const { total, available } = machine;
     expect(available).toBeGreaterThan(0);
     expect(total).toBeGreaterThanOrEqual(available);
     expect(await readDiskAvailable(path.join(root, 'not', 'yet'))).toBeGreaterThan(0);
