@@ -35,7 +35,8 @@ import {
 import { discardFetched, fromStore, startFollower } from './bringUpStart.js';
 import { chainFrom, followLeader, synchroniseFromLeader, synchroniseInPause } from './bringUpSynchronise.js';
 import { refusal } from './engine/failures.js';
-import { runRunbook, type Runbook } from './engine/runbook.js';
+import { runRunbook } from './engine/runbook.js';
+import { widenBacklog } from './widenBacklog.js';
 
 export interface BroughtUpFollower {
   readonly database: string;
@@ -120,7 +121,10 @@ export async function bringUpFollower(
       totalForks: facts.leader.facts.totalForks,
     };
 
-    await widenBacklog(runbook, chosen, facts);
+    if (chosen.way !== 'following' && chosen.way !== 'full') {
+      const before = facts.leader.facts.backlog.size;
+      await widenBacklog(runbook, WIDEN, { leader, before, bytes: chosen.backlogBytes });
+    }
     await startFollower(runbook, placement, chosen, facts, fleet);
     let mayFork = 0;
     switch (chosen.way) {
@@ -224,30 +228,6 @@ function roleOf({ record, follower }: Placement, facts: BringUpFacts): 'follower
   const other = record.follower !== null && !sameEndpoint(record.follower, follower) ? record.follower : null;
   const lives = other !== null && facts.sources.some(({ endpoint }) => sameEndpoint(endpoint, other));
   return lives ? 'extra' : 'follower';
-}
-
-async function widenBacklog(runbook: Runbook, chosen: ChosenWay, { leader }: BringUpFacts): Promise<void> {
-  if (chosen.way === 'following' || chosen.way === 'full') {
-    return;
-  }
-  const before = leader.facts.backlog.size;
-  await runbook.step({
-    ...WIDEN,
-    undo: {
-      does: 'Gives the backlog the size it had.',
-      run: async () => {
-        await control('narrow the backlog').resizeBacklog({ leader: leader.endpoint, bytes: before });
-      },
-    },
-    run: async () => {
-      if (chosen.backlogBytes > before) {
-        await control('widen the backlog').resizeBacklog({
-          leader: leader.endpoint,
-          bytes: chosen.backlogBytes,
-        });
-      }
-    },
-  });
 }
 
 async function tidyUp(

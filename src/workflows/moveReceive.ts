@@ -10,6 +10,7 @@ import type { Runbook } from './engine/runbook.js';
 import { givingBackForkRights, synchroniseUnderPermit } from './fork.js';
 import type { MoveSight } from './moveLook.js';
 import { COPY, EQUAL_OFFSETS, FOLLOW, PROVE_FORKS, RECORD_NEW, START, WIDEN } from './moveOutline.js';
+import { widenBacklog } from './widenBacklog.js';
 
 const HOUR_MS = 3_600_000;
 /** Less than an attempt of the activities may take. */
@@ -44,7 +45,11 @@ export async function receive(
     totalForks: sight.follower.totalForks,
   };
 
-  await widenBacklog(runbook, leader.endpoint, sight);
+  await widenBacklog(runbook, WIDEN, {
+    leader: leader.endpoint,
+    before: sight.leader.backlog.size,
+    bytes: sight.backlogBytes,
+  });
 
   await runbook.step({
     ...START,
@@ -148,26 +153,6 @@ export async function receive(
           role: 'extra',
         });
       }
-    },
-  });
-}
-
-async function widenBacklog(
-  runbook: Runbook,
-  leader: Endpoint,
-  { leader: { backlog }, backlogBytes }: MoveSight,
-): Promise<void> {
-  await runbook.step({
-    ...WIDEN,
-    undo: {
-      does: 'Gives the backlog the size it had.',
-      run: async () => {
-        await control('narrow the backlog').resizeBacklog({ leader, bytes: backlog.size });
-      },
-    },
-    run: async () => {
-      if (backlogBytes <= backlog.size) return;
-      await control('widen the backlog').resizeBacklog({ leader, bytes: backlogBytes });
     },
   });
 }
