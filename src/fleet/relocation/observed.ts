@@ -10,6 +10,7 @@ import { isFresh } from '../reportAge.js';
 import { lastForks } from './forks.js';
 import { growthOf } from './growth.js';
 import type { Point } from './growth.js';
+import { listUnder } from './listUnder.js';
 import type {
   DatabaseState,
   ForkSample,
@@ -171,10 +172,7 @@ function seriesByDatabase(histories: readonly MemoryHistory[]): Map<string, Seri
         times.set(process, at);
         const lives = found.get(process.database) ?? new Map<string, ProcessSample[]>();
         found.set(process.database, lives);
-        const life = `${host}:${String(process.port)}/${process.run}`;
-        const known = lives.get(life);
-        if (known === undefined) lives.set(life, [process]);
-        else known.push(process);
+        listUnder(lives, `${host}:${String(process.port)}/${process.run}`, process);
       }
     }
   }

@@ -1,6 +1,7 @@
 /** The fleet as if moves had ended already. Pure. */
 
 import { arrivingBytes, freedBytes } from './moveCost.js';
+import { listUnder } from './listUnder.js';
 import type { PlannedMove } from './plan.js';
 import type { RelocationState } from './state.js';
 
@@ -20,7 +21,7 @@ export function projected(state: RelocationState, moves: readonly PlannedMove[])
     }
     for (const { host, port } of targets) {
       change(host, -arrivingBytes(database, 0));
-      ports.set(host, [...(ports.get(host) ?? []), port]);
+      listUnder(ports, host, port);
     }
     databases.set(name, {
       ...database,

@@ -3,6 +3,7 @@
 import { reserveOf } from '../headroom.js';
 import { cheapestCovers } from './covers.js';
 import type { CoverItem, CoverNeed } from './covers.js';
+import { listUnder } from './listUnder.js';
 import { arrivingBytes, freedBytes, moveSeconds } from './moveCost.js';
 import { availableAt, fullAt, usedAt } from './outlook.js';
 import type { Resident } from './outlook.js';
@@ -80,11 +81,7 @@ function groupsOf(world: World, needy: readonly string[]): string[][] {
     }
   }
   const groups = new Map<string, string[]>();
-  for (const host of needy) {
-    const known = groups.get(root(host));
-    if (known === undefined) groups.set(root(host), [host]);
-    else known.push(host);
-  }
+  for (const host of needy) listUnder(groups, root(host), host);
   return [...groups.values()];
 }
 

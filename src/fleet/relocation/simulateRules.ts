@@ -1,5 +1,6 @@
 /** Rules that a plan keeps whatever the memory: where databases may go, and what may happen at the same time. */
 
+import { listUnder } from './listUnder.js';
 import { moveSeconds, processLimit } from './moveCost.js';
 import { hostsOfDatabase } from './outlook.js';
 import type { PlannedMove, PlannerOptions } from './plan.js';
@@ -90,11 +91,7 @@ function togetherRules(moves: readonly PlannedMove[], options: PlannerOptions): 
   };
   const byHost = new Map<string, PlannedMove[]>();
   for (const move of all) {
-    for (const host of occupiedHosts(move)) {
-      const known = byHost.get(host);
-      if (known === undefined) byHost.set(host, [move]);
-      else known.push(move);
-    }
+    for (const host of occupiedHosts(move)) listUnder(byHost, host, move);
   }
   for (const [host, there] of byHost) {
     const sorted = there.toSorted((a, b) => a.start - b.start);
@@ -138,11 +135,7 @@ function roomRules(
   const found: Violation[] = [];
   const arriving = new Map<string, PlannedMove['to']['leader'][]>();
   for (const { to } of [...options.underWay, ...moves]) {
-    for (const endpoint of [to.leader, to.follower]) {
-      const known = arriving.get(endpoint.host);
-      if (known === undefined) arriving.set(endpoint.host, [endpoint]);
-      else known.push(endpoint);
-    }
+    for (const endpoint of [to.leader, to.follower]) listUnder(arriving, endpoint.host, endpoint);
   }
   const broken = (what: string, host: string): void => {
     found.push({ what, at: 0, host, database: null });

@@ -4,6 +4,7 @@
  */
 
 import { reserveOf } from '../headroom.js';
+import { listUnder } from './listUnder.js';
 import { arrivingBytes, moveSeconds, processLimit } from './moveCost.js';
 import { availableAt, hostsOfDatabase, largestFork, outlooks, usedAt } from './outlook.js';
 import type { HostOutlook, Resident } from './outlook.js';
@@ -100,10 +101,7 @@ function openServers(
   const pairs = new Map<string, PlannedHost[]>();
   for (const host of all) {
     const planned = hosts.get(host.name);
-    if (planned === undefined) continue;
-    const known = pairs.get(host.server);
-    if (known === undefined) pairs.set(host.server, [planned]);
-    else known.push(planned);
+    if (planned !== undefined) listUnder(pairs, host.server, planned);
   }
   return [...pairs].flatMap(([name, [a, b]]): PlannedServer[] => {
     if (a === undefined || b === undefined) return [];
