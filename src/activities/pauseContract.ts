@@ -7,8 +7,8 @@ import type { ForkBaseline } from './contracts.js';
 export type ForkMeanwhile =
   /** The leader writes its data file. */
   | { readonly what: 'save' }
-  /** `source`, which is the leader or follows it, gives all its data to `follower`. */
-  | { readonly what: 'follower'; readonly source: ForkBaseline; readonly follower: Endpoint }
+  /** `source`, which is the leader or follows it, gives all its data to these, by one fork. */
+  | { readonly what: 'follower'; readonly source: ForkBaseline; readonly followers: readonly Endpoint[] }
   | { readonly what: 'nothing' };
 
 export interface ForkInPauseInput {

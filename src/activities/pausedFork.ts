@@ -1,7 +1,7 @@
 /**
  * A fork during which writes wait, beside the process that forks.
  *
- * 1 a follower that wants the data waits behind the gate; 2 is there the little memory that is needed? 3 writes are paused
+ * 1 whoever wants the data waits behind the gate; 2 is there the little memory that is needed? 3 writes are paused
  * on the leader, for a time that Redis itself ends; 4 the source has all that was written; 5 it forks, and the kernel is
  * told to take the child first; 6 the child ends, or is called off just before the pause does; 7 writes go on.
  */
@@ -10,7 +10,7 @@ import { Context } from '@temporalio/activity';
 import type { Redis } from '../connections/redis.js';
 import { openRedis } from '../connections/redis.js';
 import { FleetError, messageOf } from '../fleet/errors.js';
-import { isSynchronised, linkTo } from '../fleet/gates.js';
+import { linkTo } from '../fleet/gates.js';
 import { pausedForkHeadroom } from '../fleet/pausedFork.js';
 import { parseSave, type SaveFacts } from '../fleet/processFacts.js';
 import { showSize } from '../fleet/quantities.js';
@@ -24,6 +24,7 @@ import type { ForkInPauseInput, PausedFork, PauseHostActivities } from './pauseC
 import { LOOK_EVERY_MS, pausedChild, type EndedChild, type PausedChild } from './pausedChild.js';
 import { pollUntil } from './polling.js';
 import { redisAccess } from './redisAccess.js';
+import { arrived } from './synchronise.js';
 
 export interface PausedForkDependencies {
   readonly settings: HostSettings;
@@ -67,7 +68,7 @@ class Attempt {
     const before = await this.doneBefore();
     if (before !== null) return before;
     try {
-      if (fork.what === 'follower' && !(await waitAlone(this.gate(fork.follower)))) {
+      if (fork.what === 'follower' && !(await waitAlone(this.gate(fork.followers)))) {
         // Linked by a partial synchronisation: nobody has to fork.
         await this.arrived();
         return { pausedMs: 0, forkMs: null, copyOnWrite: null, outlasted: false };
@@ -169,8 +170,11 @@ class Attempt {
       return lastOk;
     }
     if (fork.what === 'nothing') return false;
-    const state = linkTo(await this.access.sameProcess(this.source), fork.follower)?.state;
-    return state === 'send_bulk' || state === 'online';
+    const now = await this.access.sameProcess(this.source);
+    return fork.followers.every((follower) => {
+      const state = linkTo(now, follower)?.state;
+      return state === 'send_bulk' || state === 'online';
+    });
   }
 
   private async requireMemory(): Promise<void> {
@@ -204,7 +208,7 @@ class Attempt {
   private async fork(): Promise<void> {
     const { fork, database } = this.input;
     const at = this.source.endpoint;
-    if (fork.what === 'follower') await openUntilFork(this.gate(fork.follower));
+    if (fork.what === 'follower') await openUntilFork(this.gate(fork.followers));
     else await this.access.use(at, (redis) => redis.bgsave());
     await this.child.takeFirst();
     if (fork.what === 'follower') await shutGatesOf(this.access, at);
@@ -233,7 +237,7 @@ class Attempt {
     }
   }
 
-  /** A follower that was sent the data loads it; writes go on meanwhile. */
+  /** Followers that were sent the data load it; writes go on meanwhile. */
   private async arrived(): Promise<void> {
     const { fork } = this.input;
     if (fork.what !== 'follower') {
@@ -244,16 +248,11 @@ class Attempt {
       );
     }
     const at = this.source.endpoint;
-    const end = await pollUntil({ deadlineMs: LOADS_WITHIN_MS, everyMs: 50 }, async () => {
-      const link = linkTo(await this.access.sameProcess(this.source), fork.follower);
-      if (link?.state === 'wait_bgsave') return 'asks again';
-      const now = await this.access.facts(fork.follower).catch(() => null); // it may not answer while it loads
-      return now !== null && isSynchronised(now, at) ? 'there' : null;
-    });
-    if (end === 'there') return;
+    const waiting = await arrived(this.access, this.source, fork.followers, LOADS_WITHIN_MS);
+    if (waiting.length === 0) return;
     throw new FleetError(
       'FollowerUnfit',
-      `${showEndpoint(fork.follower)} did not load the data that ${showEndpoint(at)} sent it. Writes go on and the gate is shut. ` +
+      `${waiting.map(showEndpoint).join(', ')} did not load the data that ${showEndpoint(at)} sent it. Writes go on and the gate is shut. ` +
         "See the follower's redis.log (disk full?), then retry.",
     );
   }
@@ -279,8 +278,8 @@ class Attempt {
     }
   }
 
-  private gate(follower: Endpoint) {
-    return { access: this.access, source: this.source, followers: [follower] };
+  private gate(followers: readonly Endpoint[]) {
+    return { access: this.access, source: this.source, followers };
   }
 
   private get name(): string {

@@ -3,7 +3,7 @@
 import { FleetError } from '../fleet/errors.js';
 import { isSynchronised, linkTo } from '../fleet/gates.js';
 import { showEndpoint, type Endpoint } from '../fleet/record.js';
-import type { RedisActivities } from './contracts.js';
+import type { ForkBaseline, RedisActivities } from './contracts.js';
 import { BUFFER_LIMIT, openUntilFork, shutGatesOf, waitAlone } from './gateOpening.js';
 import { pollUntil } from './polling.js';
 import type { RedisAccess } from './redisAccess.js';
@@ -16,6 +16,7 @@ const MOST_FORKS = 3;
 const GONE_AFTER_MS = 10_000;
 /** Between the end of the child and the word that it is online. */
 const WAITS_AGAIN_AFTER_MS = 3_000;
+
 /** Through the gate, and until the followers have loaded what they were sent; then again for those that were cut off. */
 export async function synchroniseFully(access: RedisAccess, order: Order): Promise<void> {
   const { source, followers, deadlineMs, bufferBytes, pointed = false } = order;
@@ -40,7 +41,7 @@ export async function synchroniseFully(access: RedisAccess, order: Order): Promi
     }
     try {
       if (bufferBytes !== undefined) await limitBuffers(access, at, `replica ${bufferBytes} 0 0`);
-      waiting = await arrived(access, order, waiting, end - Date.now());
+      waiting = await arrived(access, source, waiting, Math.max(0, end - Date.now()));
     } finally {
       if (bufferBytes !== undefined) await limitBuffers(access, at, BUFFER_LIMIT);
     }
@@ -51,16 +52,16 @@ async function limitBuffers(access: RedisAccess, endpoint: Endpoint, limit: stri
   await access.use(endpoint, (redis) => redis.config('SET', 'client-output-buffer-limit', limit));
 }
 
-/** @returns those that wait behind the gate again. @throws FollowerUnfit */
-async function arrived(
+/** Until they have loaded what they were sent. @returns those that wait behind the gate again. @throws FollowerUnfit */
+export async function arrived(
   { facts, sameProcess }: RedisAccess,
-  { source, deadlineMs }: Order,
+  source: ForkBaseline,
   followers: readonly Endpoint[],
-  leftMs: number,
+  deadlineMs: number,
 ): Promise<readonly Endpoint[]> {
   const at = source.endpoint;
   const since = new Map<string, { readonly how: 'gone' | 'waits'; readonly at: number }>();
-  const ended = await pollUntil({ deadlineMs: Math.max(0, leftMs), everyMs: 50 }, async () => {
+  const ended = await pollUntil({ deadlineMs, everyMs: 50 }, async () => {
     const leading = await sameProcess(source);
     const states = await Promise.all(
       followers.map(async (follower) => {

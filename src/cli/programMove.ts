@@ -5,6 +5,7 @@ import type { MoveOptions } from './commands/move.js';
 import type { CliContext } from './context.js';
 import { DETACH, FILE, JSON_OUTPUT } from './options.js';
 import type { SetExitCode } from './program.js';
+import { pauseSeconds } from './programPause.js';
 
 export function registerMove(program: Command, context: CliContext, setExitCode: SetExitCode): void {
   program
@@ -16,6 +17,14 @@ export function registerMove(program: Command, context: CliContext, setExitCode:
     .option('--follower <host>', 'the host of its follower; with --leader, instead of --to')
     .option('--port <port>', 'of the new processes (default: that of the leader, where it is free)', portOf)
     .option('--bandwidth <size>', 'bytes a second that the copy may take, e.g. 50MiB (default: no limit)')
+    .option(
+      '--pause-writes <seconds>',
+      "where the follower can fork in no other way: its leader's writes may wait for that so long",
+      pauseSeconds,
+    )
+    .option('--approve-pause', 'approve beforehand that writes wait for the copy; needs --reason')
+    .option('--reason <text>', 'why the pause is approved')
+    .option('--by <name>', 'who approves it (default: $USER)')
     .option('--expected-leader <host>', 'refuse when another host leads')
     .option('--ask', 'prepare everything, and wait for approval before the new leader takes over')
     .option(...FILE)

@@ -40,6 +40,43 @@ export function pausedForkHeadroom({ available }: HostMemory, usedMemory: number
   return left >= 0 ? { fits: true, left } : { fits: false, short: -left };
 }
 
+/** Does a fork fit as things are, and if not, while writes wait? Bytes. */
+export type ForkVerdict =
+  /** `left` beside it. */
+  | { readonly fits: true; readonly left: number }
+  | {
+      readonly fits: false;
+      readonly needed: number;
+      readonly short: number;
+      readonly whilePaused: Headroom;
+      /** How long writes might have to wait for it. */
+      readonly seconds: number;
+    };
+
+/** @param forkShare of used memory, that the fork costs while writes go on */
+export function judgeFork(memory: HostMemory, usedMemory: number, forkShare: number): ForkVerdict {
+  const needed = Math.ceil(usedMemory * forkShare);
+  const headroom = forkHeadroom(memory, needed);
+  if (headroom.fits) return { fits: true, left: headroom.left };
+  return {
+    fits: false,
+    needed,
+    short: headroom.short,
+    whilePaused: pausedForkHeadroom(memory, usedMemory),
+    seconds: pauseNeeded(usedMemory),
+  };
+}
+
+/**
+ * For how long writes may wait for a fork that does not fit otherwise; null: that would not help, or take too long.
+ * @param allowed by the request. Seconds
+ */
+export function pauseFor(verdict: ForkVerdict, allowed?: number): number | null {
+  if (verdict.fits || !verdict.whilePaused.fits) return null;
+  if (allowed !== undefined) return allowed;
+  return verdict.seconds <= LONGEST_PAUSE_S ? verdict.seconds : null;
+}
+
 /** A child that still lives when the pause ends: what is written from then on is copied. */
 export type Outlasting = { readonly goesOn: true } | { readonly goesOn: false; readonly why: string };
 

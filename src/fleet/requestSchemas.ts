@@ -48,6 +48,8 @@ const pauseSeconds = z
     `this is not a whole number of seconds from 1 to ${LONGEST_PAUSE_S}`,
   );
 
+const pauseWrites = z.strictObject({ seconds: pauseSeconds }).readonly();
+
 /** Slower, and Redis takes its follower for lost. */
 const SLOWEST_COPY = 1024 * 1024;
 
@@ -94,7 +96,7 @@ export const requestSchemas = {
       host: name.exactOptional(),
       backup: z.strictObject({ file: path }).readonly().exactOptional(),
       way: z.enum(BRING_UP_WAYS).exactOptional(),
-      pauseWrites: z.strictObject({ seconds: pauseSeconds }).readonly().exactOptional(),
+      pauseWrites: pauseWrites.exactOptional(),
       approved: approvals.exactOptional(),
     })
     .readonly(),
@@ -161,6 +163,7 @@ export const requestSchemas = {
         .readonly(),
       port: port.exactOptional(),
       bandwidth: bandwidth.exactOptional(),
+      pauseWrites: pauseWrites.exactOptional(),
       expectedLeader: name.exactOptional(),
       ask: z.boolean().exactOptional(),
       approved: approvals.exactOptional(),

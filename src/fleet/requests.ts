@@ -82,6 +82,8 @@ export interface MoveDatabaseRequest {
   readonly port?: number;
   /** Bytes a second that the copy may take of the network and of the disks. Default: as fast as it goes. */
   readonly bandwidth?: number;
+  /** Where a fork of the follower fits in no other way: the leader's writes may wait for it, no longer than so many seconds. */
+  readonly pauseWrites?: { readonly seconds: number };
   /** The host that the caller believes leads: refused when it does not. */
   readonly expectedLeader?: string;
   /** Prepare everything, and wait for an engineer's word before the hand-over (`approve`). */

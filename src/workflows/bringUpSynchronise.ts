@@ -2,13 +2,18 @@
 
 import type { ForkBaseline } from '../activities/contracts.js';
 import type { BringUpFacts } from '../fleet/bringUp.js';
-import { showSize } from '../fleet/quantities.js';
 import { sameEndpoint, showEndpoint, type Endpoint } from '../fleet/record.js';
 import { FOLLOW, FULL, SYNCHRONISE } from './bringUpOutline.js';
 import { control, FOR_DATA } from './engine/activityOptions.js';
 import { refusal } from './engine/failures.js';
 import type { Runbook } from './engine/runbook.js';
-import { endingPause, forkWhileWritesWait, givingBackForkRights, synchroniseUnderPermit } from './fork.js';
+import {
+  endingPause,
+  forkWhileWritesWait,
+  givingBackForkRights,
+  synchroniseUnderPermit,
+  waitedFor,
+} from './fork.js';
 
 const HOUR_MS = 3_600_000;
 const FOLLOW_DEADLINE_MS = 30_000;
@@ -96,7 +101,7 @@ export async function synchroniseInPause(
   seconds: number,
 ): Promise<number> {
   let forks = 0;
-  const { pausedMs, copyOnWrite } = await runbook.step({
+  const paused = await runbook.step({
     ...FULL,
     approval: {
       danger:
@@ -106,16 +111,13 @@ export async function synchroniseInPause(
     undo: endingPause(leader.endpoint, leader.endpoint),
     run: () => {
       forks++;
-      const fork = { what: 'follower', source: leader, follower } as const;
+      const fork = { what: 'follower', source: leader, followers: [follower] } as const;
       return forkWhileWritesWait(
         { database, leader, seconds, fork },
         'full synchronisation from the leader while writes wait',
       );
     },
   });
-  const waited = pausedMs === null ? `at most ${seconds * 1_000}` : pausedMs.toFixed(0);
-  runbook.note(
-    `Writes waited for ${waited} ms; ${copyOnWrite === null ? 'nobody forked' : `${showSize(copyOnWrite)} were copied for the fork`}.`,
-  );
+  runbook.note(waitedFor(paused, seconds));
   return forks;
 }

@@ -3,7 +3,7 @@
 import { CancellationScope } from '@temporalio/workflow';
 import type { ForkBaseline } from '../activities/contracts.js';
 import type { ForkInPauseInput, PausedFork } from '../activities/pauseContract.js';
-import { forkHeadroom } from '../fleet/headroom.js';
+import { judgeFork, type ForkVerdict } from '../fleet/pausedFork.js';
 import { showSize } from '../fleet/quantities.js';
 import { showEndpoint, type Endpoint } from '../fleet/record.js';
 import { control, FOR_DATA, onHost } from './engine/activityOptions.js';
@@ -30,27 +30,34 @@ export interface PermittedFork {
   readonly paced?: () => Promise<void>;
 }
 
-/** The permit is held no longer than the fork needs it: not while an engineer thinks, and not after a failure. */
+/** @throws NoHeadroom: it does not fit, and nothing forked */
 export async function synchroniseUnderPermit(fork: PermittedFork): Promise<void> {
+  const verdict = await synchroniseWhereItFits(fork);
+  if (!verdict.fits) throw doesNotFit(fork.source.endpoint, verdict);
+}
+
+/**
+ * The permit is held no longer than the fork needs it: not while an engineer thinks, and not after a failure. Whether it
+ * fits is looked at with the permit in hand: an approval may have waited for hours, and another fork may have ended.
+ * @returns whether it fitted, and so was done
+ */
+export async function synchroniseWhereItFits(fork: PermittedFork): Promise<ForkVerdict> {
   const { source, followers, database, reason, patient, paced } = fork;
   const { waitMs = PERMIT_WAIT_MS, deadlineMs = LOAD_DEADLINE_MS } = fork;
   const { host } = source.endpoint;
-  await control(`fork permit of ${host}`, waitMs > PERMIT_WAIT_MS ? FOR_DATA : {}).acquireForkPermit({
-    host,
-    database,
-    reason,
-    waitMs,
-  });
+  await acquirePermit({ host, database, reason, waitMs });
   try {
-    const left = await requireHeadroom(source.endpoint, fork.forkShare);
+    const verdict = await lookForHeadroom(source.endpoint, fork.forkShare);
+    if (!verdict.fits) return verdict;
     const copy = control(`copy from ${host}`, FOR_DATA).synchroniseFully({
       source,
       followers,
       deadlineMs,
-      ...(patient === undefined ? {} : { bufferBytes: Math.max(LEAST_BUFFER, left) }),
+      ...(patient === undefined ? {} : { bufferBytes: Math.max(LEAST_BUFFER, Math.floor(verdict.left)) }),
       ...(paced === undefined ? {} : { pointed: true }),
     });
     await Promise.all([copy, paced?.()]);
+    return verdict;
   } finally {
     await CancellationScope.nonCancellable(() => giveBackPermit(host));
   }
@@ -66,17 +73,13 @@ const LEAST_BUFFER = 256 * 1024 ** 2;
 export async function forkWhileWritesWait(
   { database, leader, seconds, fork }: ForkInPauseInput,
   reason: string,
+  waitMs = PERMIT_WAIT_MS,
 ): Promise<PausedFork> {
   const source = fork.what === 'follower' ? fork.source : leader;
   const { host } = source.endpoint;
   if (fork.what === 'nothing')
     return await onHost(host, `writes to ${database} wait`).forkInPause({ database, leader, seconds, fork });
-  await control(`fork permit of ${host}`).acquireForkPermit({
-    host,
-    database,
-    reason,
-    waitMs: PERMIT_WAIT_MS,
-  });
+  await acquirePermit({ host, database, reason, waitMs });
   try {
     // What an earlier attempt of the step forked, and failed, is not taken for this one's.
     const { totalForks } = await control(`forks of ${showEndpoint(source.endpoint)}`).inspect(source);
@@ -112,6 +115,22 @@ export function endingPause(
   };
 }
 
+/** What is said of it afterwards. */
+export function waitedFor({ pausedMs, copyOnWrite }: PausedFork, seconds: number): string {
+  const waited = pausedMs === null ? `at most ${seconds * 1_000}` : pausedMs.toFixed(0);
+  return `Writes waited for ${waited} ms; ${copyOnWrite === null ? 'nobody forked' : `${showSize(copyOnWrite)} were copied for the fork`}.`;
+}
+
+async function acquirePermit(wanted: {
+  readonly host: string;
+  readonly database: string;
+  readonly reason: string;
+  readonly waitMs: number;
+}): Promise<void> {
+  const bounds = wanted.waitMs > PERMIT_WAIT_MS ? FOR_DATA : {};
+  await control(`fork permit of ${wanted.host}`, bounds).acquireForkPermit(wanted);
+}
+
 async function giveBackPermit(host: string): Promise<void> {
   await control(`give back the fork permit of ${host}`).releaseForkPermit({ host });
 }
@@ -132,21 +151,18 @@ export function givingBackForkRights(source: Endpoint): {
   };
 }
 
-/**
- * Just before a fork, with the permit in hand: an approval may have waited for hours.
- * @returns what the host can spare beside the fork at its worst. Bytes
- */
-async function requireHeadroom(endpoint: Endpoint, forkShare = 1): Promise<number> {
+async function lookForHeadroom(endpoint: Endpoint, forkShare = 1): Promise<ForkVerdict> {
   const [memory, { usedMemory }] = await Promise.all([
     onHost(endpoint.host, `memory of ${endpoint.host}`).hostMemory(),
     control(`memory of ${showEndpoint(endpoint)}`).inspect({ endpoint }),
   ]);
-  const needed = Math.ceil(usedMemory * forkShare);
-  const headroom = forkHeadroom(memory, needed);
-  if (headroom.fits) return Math.floor(headroom.left);
-  throw refusal(
+  return judgeFork(memory, usedMemory, forkShare);
+}
+
+export function doesNotFit(endpoint: Endpoint, { needed, short }: Exclude<ForkVerdict, { fits: true }>) {
+  return refusal(
     'NoHeadroom',
-    `A fork of ${showEndpoint(endpoint)} could need ${showSize(needed)}, and its host is ${showSize(headroom.short)} short of that. ` +
+    `A fork of ${showEndpoint(endpoint)} could need ${showSize(needed)}, and its host is ${showSize(short)} short of that. ` +
       'Nothing forked. Make room on that host, then retry.',
   );
 }

@@ -13,10 +13,11 @@ import { control, local } from './engine/activityOptions.js';
 import { refusal } from './engine/failures.js';
 import { runRunbook, type Runbook } from './engine/runbook.js';
 import { proveAndLeave } from './moveAway.js';
+import type { CopiedInPause, MoveState } from './moveCopy.js';
 import { handOverToNewPair } from './moveHandOver.js';
 import { lookBeforeMove } from './moveLook.js';
 import { CHECK, CLAIM, LOOK, outlineOf, PLAN, RELEASE, UNTIL_PLANNED } from './moveOutline.js';
-import { receive, type MoveState } from './moveReceive.js';
+import { receive } from './moveReceive.js';
 
 export interface MovedDatabase {
   readonly database: string;
@@ -26,8 +27,10 @@ export interface MovedDatabase {
   readonly follower: Endpoint;
   /** After it. */
   readonly epoch: number;
-  /** For so long writes waited. Milliseconds; null: an attempt before measured it. */
+  /** For so long writes waited for the new leader. Milliseconds; null: an attempt before measured it. */
   readonly pausedMs: number | null;
+  /** And before that for the copy, which fitted in no other way; null: they did not. */
+  readonly copiedInPause: CopiedInPause | null;
   /** Of the old leader and of the new one while the move lasted, by their own counters: 0. */
   readonly leaderForks: number;
 }
@@ -58,7 +61,7 @@ export async function moveDatabase(input: MoveDatabaseRequest): Promise<RunbookR
       totalForks: sight.leader.totalForks,
     };
     const state: MoveState = { copying: false, handedOver: false };
-    await receive(runbook, { plan, sight, leader: oldLeader, request, state });
+    const copiedInPause = await receive(runbook, { plan, sight, leader: oldLeader, request, state });
     const { handedOver, newLeader } = await handOverToNewPair(runbook, { plan, oldLeader, request, state });
     const { forks } = await proveAndLeave(runbook, plan, handedOver, newLeader);
     await runbook.step({
@@ -73,6 +76,7 @@ export async function moveDatabase(input: MoveDatabaseRequest): Promise<RunbookR
       follower: plan.follower,
       epoch: handedOver.record.epoch,
       pausedMs: handedOver.pausedMs,
+      copiedInPause,
       leaderForks: forks,
     };
   });

@@ -11,7 +11,7 @@ import { failureKind, failureMessage } from './engine/failures.js';
 import type { Runbook } from './engine/runbook.js';
 import { HAND_OVER, LET_GO } from './moveOutline.js';
 import { pointAt } from './movePoint.js';
-import type { MoveState } from './moveReceive.js';
+import type { MoveState } from './moveCopy.js';
 import { handOverOne, settleOne, type HandOverOrder } from './switchoverOne.js';
 
 /** A burst of writes, or a stall of the network: writes went on at the old leader, so another time does no harm. */

@@ -22,6 +22,11 @@ export const COPY = {
   name: 'copy from the follower',
   does: 'Opens the gate of the old follower for the new processes: one fork there, none on the leader.',
 };
+/** Its approval is asked for by this name, where the copy fits in no other way. */
+export const COPY_IN_PAUSE = {
+  name: 'copy while writes wait',
+  does: 'Pauses writes on the leader while the follower forks, so that next to nothing is copied for the fork.',
+};
 export const FOLLOW = {
   name: 'follow the leader',
   does: 'Points the new processes at the leader: a partial synchronisation.',
@@ -71,10 +76,13 @@ export const REMOVE = {
 export const RELEASE = { name: 'release the database', does: 'Other runbooks may work on it.' };
 
 export const UNTIL_PLANNED = [CHECK, PLAN, LOOK, CLAIM];
-const RECEIVE = [WIDEN, START, COPY, FOLLOW, EQUAL_OFFSETS, PROVE_FORKS, RECORD_NEW];
+const JOIN = [FOLLOW, EQUAL_OFFSETS, PROVE_FORKS, RECORD_NEW];
 const CHANGE = [HAND_OVER, LET_GO, REPOINT, PROVE_PAIR, RECORD_MOVED, STOP, FORGET, REMOVE, RELEASE];
 
 /** `receives`: there are processes to bring up. */
 export function outlineOf(receives: boolean): readonly { readonly name: string; readonly does: string }[] {
-  return [...(receives ? RECEIVE : []), ...CHANGE];
+  return [...(receives ? [WIDEN, START, COPY, ...JOIN] : []), ...CHANGE];
 }
+
+/** What is left to do, once it turned out that writes have to wait for the copy. */
+export const WITH_PAUSE = [COPY_IN_PAUSE, ...JOIN, ...CHANGE];

@@ -1,49 +1,22 @@
 /** The first half of a move: the new processes get the data and follow the leader. All of it can be undone. */
 
-import type { ForkBaseline } from '../activities/contracts.js';
-import type { MovePlan } from '../fleet/move.js';
 import { showEndpoint, type Endpoint } from '../fleet/record.js';
-import type { MoveDatabaseRequest } from '../fleet/requests.js';
-import { loaded } from './bringUpStart.js';
-import { control, FOR_DATA, onHost } from './engine/activityOptions.js';
+import { control, onHost } from './engine/activityOptions.js';
 import type { Runbook } from './engine/runbook.js';
-import { givingBackForkRights, synchroniseUnderPermit } from './fork.js';
-import type { MoveSight } from './moveLook.js';
-import { COPY, EQUAL_OFFSETS, FOLLOW, PROVE_FORKS, RECORD_NEW, START, WIDEN } from './moveOutline.js';
+import { caughtUp, copyFromFollower, startAll, type CopiedInPause, type Receiving } from './moveCopy.js';
+import { EQUAL_OFFSETS, FOLLOW, PROVE_FORKS, RECORD_NEW, START, WIDEN } from './moveOutline.js';
 import { widenBacklog } from './widenBacklog.js';
 
-const HOUR_MS = 3_600_000;
-/** Less than an attempt of the activities may take. */
-const COPIED_WITHIN_MS = 6_600_000;
 const FOLLOW_DEADLINE_MS = 30_000;
 
-/** What an undo has to know of the steps that came after its own. */
-export interface MoveState {
-  copying: boolean;
-  /** There is no way back: what was brought up leads, or follows. */
-  handedOver: boolean;
-}
-
-export interface Receiving {
-  readonly plan: MovePlan;
-  readonly sight: MoveSight;
-  readonly leader: ForkBaseline;
-  readonly request: MoveDatabaseRequest;
-  readonly state: MoveState;
-}
-
+/** @returns what writes waited for; null: they did not */
 export async function receive(
   runbook: Runbook,
   { plan, sight, leader, request, state }: Receiving,
-): Promise<void> {
+): Promise<CopiedInPause | null> {
   const { record, newcomers } = plan;
   const { database, follower } = record;
-  if (newcomers.length === 0) return;
-  const source: ForkBaseline = {
-    endpoint: follower,
-    runId: sight.follower.runId,
-    totalForks: sight.follower.totalForks,
-  };
+  if (newcomers.length === 0) return null;
 
   await widenBacklog(runbook, WIDEN, {
     leader: leader.endpoint,
@@ -62,36 +35,7 @@ export async function receive(
     run: () => startAll(plan),
   });
 
-  const givingBack = givingBackForkRights(follower);
-  await runbook.step({
-    ...COPY,
-    undo: {
-      ...givingBack,
-      run: async () => {
-        if (state.copying) await givingBack.run();
-      },
-    },
-    run: async () => {
-      state.copying = true;
-      // One that ended on the way is started again.
-      await startAll(plan);
-      await synchroniseUnderPermit({
-        source,
-        followers: newcomers,
-        database,
-        reason: `move to ${newcomers.map(({ host }) => host).join(' and ')}`,
-        // Others that leave the same host copy from the same follower's host, one after the other.
-        waitMs: HOUR_MS,
-        // A child that is slowed down lives longer than those that were observed.
-        forkShare: request.bandwidth === undefined ? sight.forkShare : 1,
-        patient: true,
-        deadlineMs: COPIED_WITHIN_MS,
-        ...pacedBy(request, follower, newcomers),
-      });
-      state.copying = false;
-      await Promise.all(newcomers.map((one) => caughtUp(database, source, one)));
-    },
-  });
+  const copied = await copyFromFollower(runbook, { plan, sight, leader, request, state });
 
   await runbook.step({
     ...FOLLOW,
@@ -155,18 +99,7 @@ export async function receive(
       }
     },
   });
-}
-
-async function startAll({ record: { database }, newcomers, process }: MovePlan): Promise<void> {
-  await Promise.all(
-    newcomers.map(async (one) => {
-      await onHost(one.host, `start ${database} on ${one.host}`, FOR_DATA).startProcess({
-        process: { ...process, port: one.port },
-        allowEmpty: true,
-      });
-      await loaded(database, one);
-    }),
-  );
+  return copied;
 }
 
 async function removeUnknown(database: string, newcomers: readonly Endpoint[]): Promise<void> {
@@ -179,36 +112,4 @@ async function removeUnknown(database: string, newcomers: readonly Endpoint[]): 
       await onHost(host, `remove ${database} from ${host}`).removeProcess({ database });
     }),
   );
-}
-
-async function caughtUp(database: string, leader: ForkBaseline, follower: Endpoint): Promise<void> {
-  await control(`${database} on ${follower.host} catches up`, FOR_DATA).awaitCaughtUp({
-    leader,
-    follower,
-    deadlineMs: HOUR_MS,
-  });
-}
-
-/** Redis itself has no limit: each agent passes its share on to its new process. */
-function pacedBy(
-  { bandwidth }: MoveDatabaseRequest,
-  source: Endpoint,
-  newcomers: readonly Endpoint[],
-): { readonly paced?: () => Promise<void> } {
-  if (bandwidth === undefined) return {};
-  const bytesPerSecond = Math.floor(bandwidth / newcomers.length);
-  return {
-    paced: async () => {
-      await Promise.all(
-        newcomers.map((follower) =>
-          onHost(follower.host, `copy to ${follower.host}`, FOR_DATA).followPaced({
-            follower,
-            source,
-            bytesPerSecond,
-            deadlineMs: COPIED_WITHIN_MS,
-          }),
-        ),
-      );
-    },
-  };
 }

@@ -109,7 +109,7 @@ async function pauseOneAfterTheOther(
 function meanwhile(fork: PauseFork, source: ForkBaseline, { follower }: DatabaseRecord): ForkMeanwhile {
   if (fork !== 'follower') return { what: fork };
   if (follower === null) throw refusal('NotFound', 'The record names no follower any more.');
-  return { what: fork, source, follower };
+  return { what: fork, source, followers: [follower] };
 }
 
 function requireAll(plans: readonly PausePlan[]): readonly PausePlan[] {

@@ -4,11 +4,13 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { forkHeadroom } from '../../src/fleet/headroom.js';
 import {
+  judgeFork,
   judgePause,
   LONGEST_PAUSE_S,
   mayOutlastPause,
   mustEndNow,
   pausedForkHeadroom,
+  pauseFor,
   pauseForTheRest,
   pauseNeeded,
 } from '../../src/fleet/pausedFork.js';
@@ -38,6 +40,28 @@ describe('a fork while writes wait', () => {
       fits: false,
       short: 3 * MiB,
     });
+  });
+
+  test('is asked for where an ordinary one does not fit, for as long as it may take, and no longer than that', () => {
+    const short = judgeFork(full, 200 * MiB, 1);
+    expect(short).toMatchObject({ fits: false, needed: 200 * MiB, whilePaused: { fits: true }, seconds: 6 });
+    expect(pauseFor(short)).toBe(6);
+    expect(pauseFor(short, 20)).toBe(20);
+    // Too long to be asked for; whoever asks for it may try.
+    const large = judgeFork({ ...full, available: 300 * MiB }, 3_000 * MiB, 1);
+    expect([pauseFor(large), pauseFor(large, LONGEST_PAUSE_S)]).toEqual([null, LONGEST_PAUSE_S]);
+    // It fits anyway, or not even so.
+    expect(pauseFor(judgeFork(roomy, 200 * MiB, 1), 20)).toBeNull();
+    expect(pauseFor(judgeFork({ ...full, available: 5 * MiB }, 200 * MiB, 1), 20)).toBeNull();
+  });
+
+  test('is judged by what forks have cost, where that is known', () => {
+    fc.assert(
+      fc.property(memories, sizes, fc.double({ min: 0.05, max: 1, noNaN: true }), (memory, used, share) => {
+        const needed = Math.ceil(used * share);
+        expect(judgeFork(memory, used, share).fits).toBe(forkHeadroom(memory, needed).fits);
+      }),
+    );
   });
 
   test('never needs more memory than an ordinary one of a database that matters', () => {

@@ -90,6 +90,7 @@ describe('a request', () => {
       to: { leader: 'redis-02-a', follower: 'redis-02-b' },
       port: 6403,
       bandwidth: 50_000_000,
+      pauseWrites: { seconds: 10 },
       expectedLeader: 'redis-01-a',
     };
     expect(parseRequest('moveDatabase', whole)).toEqual(whole);

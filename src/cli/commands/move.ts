@@ -7,9 +7,11 @@ import type { MoveDatabaseRequest, MoveTarget } from '../../fleet/requests.js';
 import { printJson } from '../context.js';
 import type { CliContext, ExitCode } from '../context.js';
 import { withConsul, withTemporal } from '../connect.js';
+import { COPY_IN_PAUSE } from '../../workflows/moveOutline.js';
 import { UsageError } from '../failures.js';
 import { fleetOfFile, readKnownFleet } from '../fleetInput.js';
 import { outcomeJson, runAndFollow } from '../runAndFollow.js';
+import { speaker } from '../speaker.js';
 
 export interface MoveOptions {
   readonly file?: string;
@@ -20,6 +22,10 @@ export interface MoveOptions {
   readonly follower?: string;
   readonly port?: number;
   readonly bandwidth?: string;
+  readonly pauseWrites?: number;
+  readonly approvePause?: boolean;
+  readonly reason?: string;
+  readonly by?: string;
   readonly expectedLeader?: string;
   readonly ask?: boolean;
 }
@@ -30,7 +36,7 @@ export async function moveCommand(
   options: MoveOptions,
 ): Promise<ExitCode> {
   const { json = false, detach = false } = options;
-  const request = moveRequest(database, options);
+  const request = moveRequest(context, database, options);
   const { name: fleet } = await fleetOfFile(context, undefined, options.file);
   const { records } = await withConsul(context, (consul) => readKnownFleet(consul, fleet));
   const record = records.find((candidate) => candidate.database === database);
@@ -54,15 +60,22 @@ export async function moveCommand(
   return outcome.exitCode;
 }
 
-function moveRequest(database: string, options: MoveOptions): MoveDatabaseRequest {
-  const { port, bandwidth, expectedLeader, ask } = options;
+function moveRequest(context: CliContext, database: string, options: MoveOptions): MoveDatabaseRequest {
+  const { port, bandwidth, pauseWrites, approvePause, reason, by, expectedLeader, ask } = options;
+  if (approvePause && reason === undefined) {
+    throw new UsageError('--approve-pause needs --reason: why may writes wait? Nothing was done.');
+  }
   return {
     database,
     to: targetOf(database, options),
     ...(port === undefined ? {} : { port }),
     ...(bandwidth === undefined ? {} : { bandwidth: bytesOf(bandwidth) }),
+    ...(pauseWrites === undefined ? {} : { pauseWrites: { seconds: pauseWrites } }),
     ...(expectedLeader === undefined ? {} : { expectedLeader }),
     ...(ask ? { ask } : {}),
+    ...(approvePause && reason !== undefined
+      ? { approved: { [COPY_IN_PAUSE.name]: { by: speaker(context, by), reason } } }
+      : {}),
   };
 }
 
