@@ -47,7 +47,10 @@ export interface DatabaseOptions extends Omit<RedisOptions, Decided> {
   readonly onInterrupted?: 'fail' | 'retry';
   /** How long a command waits for a leader before it fails with NoLeader. Milliseconds, default 10,000. */
   readonly maxWaitMs?: number;
-  /** How long answers of the old leader are waited for once there is a new one. Milliseconds, default 50. */
+  /**
+   * How long the last answers of a leader are waited for that another was promoted for: it may hang. Milliseconds,
+   * default 50. Where the change is planned, the old leader lives: then 1 s at least.
+   */
   readonly graceMs?: number;
 }
 

@@ -12,7 +12,7 @@ import { Fates, SUBSCRIPTIONS } from './fates.js';
 import type { ClientLog, RecordWatch } from './recordWatch.js';
 import { isDiscarded, refusalOf } from './refusals.js';
 import { Route } from './route.js';
-import { pauseAfter, type Role } from './target.js';
+import { graceFor, pauseAfter, type Role } from './target.js';
 import { Transactions, type Transaction } from './transactions.js';
 import { WaitingRoom } from './waitingRoom.js';
 
@@ -198,7 +198,8 @@ export class FleetRedis extends Redis {
     this.#stopRetry();
     // While the last answers come.
     this.#route.prepare();
-    this.#whenDrained(() => this.#route.cut());
+    const { watch, graceMs } = this.#settings;
+    this.#whenDrained(() => this.#route.cut(), graceFor(watch.record, graceMs));
   }
 
   /** The connection is gone; ioredis does not know yet. @ignore */
@@ -319,8 +320,8 @@ export class FleetRedis extends Redis {
   }
 
   /** `then` once every command in flight is answered, or after the grace: whichever comes first. */
-  #whenDrained(then: () => void): void {
-    this.#drain.wait(this.commandQueue.length, this.#settings.graceMs, then);
+  #whenDrained(then: () => void, graceMs = this.#settings.graceMs): void {
+    this.#drain.wait(this.commandQueue.length, graceMs, then);
   }
 
   #stopRetry(): void {

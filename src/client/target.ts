@@ -6,7 +6,7 @@ import type { DatabaseRecord, Endpoint } from '../fleet/record.js';
 export type Role = 'leader' | 'follower';
 
 /** What a client needs of a record. */
-export type KnownRecord = Pick<DatabaseRecord, 'database' | 'epoch' | 'leader' | 'follower'>;
+export type KnownRecord = Pick<DatabaseRecord, 'database' | 'epoch' | 'leader' | 'follower' | 'promotion'>;
 
 /**
  * null: nobody to talk to. A follower that is out of reach, or that does not exist, is replaced by the leader.
@@ -25,6 +25,17 @@ export function chooseTarget(
 
 export function sameAddress(a: Endpoint | null, b: Endpoint | null): boolean {
   return a !== null && b !== null && a.address === b.address && a.port === b.port;
+}
+
+/** A planned change answers what is under way within milliseconds, but its worker may be held up. */
+const PLANNED_GRACE_MS = 1_000;
+
+/**
+ * Milliseconds for which the old leader's last answers are waited for. By a planned change it lives, and whatever waits
+ * there is refused as soon as writes are let go on; after a promotion it is dead or hangs, mostly.
+ */
+export function graceFor(record: KnownRecord | null, graceMs: number): number {
+  return record !== null && record.promotion === undefined ? Math.max(graceMs, PLANNED_GRACE_MS) : graceMs;
 }
 
 /** Nobody has to move. */

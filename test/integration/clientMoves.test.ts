@@ -84,8 +84,8 @@ describe('a planned switchover, under a writer at full speed', () => {
 
     expect(counts).toMatchObject({ failed: 0, problems: [] });
     expect(await writer.verify(stage.a.endpoint)).toMatchObject({ lost: 0 });
-    // Alone on a machine it is 5 ms; tests are not alone.
-    expect(median(outages) - median(took)).toBeLessThan(20);
+    // Alone on a machine it is 5 ms; whoever only tries the old one again takes longer than this.
+    expect(median(outages) - median(took)).toBeLessThan(250);
   });
 
   test('commands that nobody waits for are executed once and in their order', async () => {
@@ -149,7 +149,7 @@ describe('the leader crashes', () => {
 
     expect(counts.failed).toBe(0);
     expect(counts.acknowledged).toBe(counts.issued);
-    expect(outage).toBeLessThan(1_000);
+    expect(outage).toBeLessThan(5_000);
   });
 
   test('nobody follows: commands fail with NoLeader after their time, and say what is known', async () => {
@@ -168,7 +168,7 @@ describe('the leader crashes', () => {
     });
     expect(String(error)).toContain(`the record names redis-01-a (${stage.a.endpoint.address}:6300)`);
     expect(String(error)).toContain(`redis-fleet why ${DATABASE}`);
-    expect(performance.now() - began).toBeLessThan(2_000);
+    expect(performance.now() - began).toBeLessThan(8_000);
   });
 
   test('a dead leader is tried ever more rarely, and the next one at once', async () => {
@@ -184,7 +184,7 @@ describe('the leader crashes', () => {
     await promote(stage, stage.b);
     const began = performance.now();
     await redis.set('there', 'again');
-    expect(performance.now() - began).toBeLessThan(200);
+    expect(performance.now() - began).toBeLessThan(600);
   });
 });
 
@@ -196,7 +196,7 @@ describe('the leader hangs', () => {
     const { failed } = writer.counts;
     expect(failed).toBeGreaterThan(0);
     expect(failed).toBeLessThanOrEqual(256);
-    expect(outage).toBeLessThan(1_000);
+    expect(outage).toBeLessThan(5_000);
 
     stage.a.thaw();
     await more(writer);

@@ -100,6 +100,13 @@ export class Process {
   }
 }
 
+interface Change {
+  /** Default: the stage's own. */
+  readonly database?: string;
+  /** Its leader had failed. */
+  readonly promoted?: boolean;
+}
+
 export interface Stage {
   readonly consul: TestConsul;
   readonly records: RecordStore;
@@ -111,7 +118,7 @@ export interface Stage {
   begin(): Promise<void>;
   record(): Promise<DatabaseRecord>;
   /** Compare-and-set of leader and follower with the next epoch. */
-  changeRecord(leader: Process, follower: Process | null, database?: string): Promise<void>;
+  changeRecord(leader: Process, follower: Process | null, how?: Change): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -123,7 +130,11 @@ export async function startStage(): Promise<Stage> {
   const b = new Process('redis-01-b', `${network}.2`, folder);
   const records = recordStore(consul.consul, FLEET);
 
-  async function changeRecord(leader: Process, follower: Process | null, database = DATABASE): Promise<void> {
+  async function changeRecord(
+    leader: Process,
+    follower: Process | null,
+    { database = DATABASE, promoted = false }: Change = {},
+  ): Promise<void> {
     const stored = await records.read(database);
     const record: DatabaseRecord = {
       database,
@@ -133,6 +144,9 @@ export async function startStage(): Promise<Stage> {
       follower: follower?.endpoint ?? null,
       updatedAt: new Date().toISOString(),
       updatedBy: 'test',
+      ...(promoted && stored
+        ? { promotion: { at: new Date().toISOString(), by: 'test', from: stored.record.leader } }
+        : {}),
     };
     const written = await records.compareAndSet(record, stored?.modifyIndex ?? ABSENT);
     if (!written) throw new Error('somebody else changed the record');
@@ -188,5 +202,5 @@ export async function switchOver(stage: Stage, from: Process, to: Process): Prom
 /** What a promotion does: whatever becomes of the old leader. */
 export async function promote(stage: Stage, to: Process): Promise<void> {
   await to.admin.replicaof('NO', 'ONE');
-  await stage.changeRecord(to, null);
+  await stage.changeRecord(to, null, { promoted: true });
 }

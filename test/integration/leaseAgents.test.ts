@@ -123,7 +123,7 @@ describe('Redis serves, and nobody is demoted', () => {
 });
 
 describe('a process that is killed', () => {
-  it('is in Consul as gone within milliseconds', async () => {
+  it('is in Consul as gone at once', async () => {
     await alive();
     const [database = ''] = fleet.databases;
     const leader = await fleet.leader(database);
@@ -144,6 +144,6 @@ describe('a process that is killed', () => {
     watching.abort();
     await watch;
     process.stdout.write(`milliseconds from kill -9 to the lease: ${(told - killed).toFixed(0)}\n`);
-    expect(told - killed).toBeLessThan(500);
+    expect(told - killed).toBeLessThan(2_000);
   });
 });

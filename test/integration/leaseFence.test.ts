@@ -61,7 +61,7 @@ describe('fenceProcess', () => {
     process.kill(pid, 'SIGSTOP');
     const since = performance.now();
     expect(await host.activities.fenceProcess(fencing)).toBe('killed');
-    expect(performance.now() - since).toBeLessThan(1_500);
+    expect(performance.now() - since).toBeLessThan(8_000);
     await gone(pid);
     expect(pidOf('sessions-00')).toBeNull();
     expect(pidOf('carts-00')).toBe(other.pid);
