@@ -136,7 +136,7 @@ describe('scripts/test ends with a count', () => {
   });
   const count = (report: unknown, runnerStatus: number) => {
     if (report !== null) write('results.json', report);
-    const { status, stdout } = run('node', ['scripts/test-count.mjs', String(runnerStatus), 'results.json']);
+    const { status, stdout } = run('node', ['scripts/test-count.mjs', `${runnerStatus}:results.json`]);
     const lines = stdout.trimEnd().split('\n');
     return { status, last: lines.at(-1), before: lines.slice(0, -1).join('\n') };
   };
@@ -152,11 +152,43 @@ describe('scripts/test ends with a count', () => {
     write('two.json', {
       testResults: [{ ...file('b', ['failed'], 'failed'), startTime: 0, endTime: 90_000 }],
     });
-    const reports = ['one.json', 'none.json', 'two.json'];
-    const { status, stdout } = run('node', ['scripts/test-count.mjs', '1', ...reports]);
+    const runs = ['0:one.json', '0:none.json', '1:two.json'];
+    const { status, stdout } = run('node', ['scripts/test-count.mjs', ...runs]);
     const [slow = '', last] = stdout.trimEnd().split('\n').slice(-2);
     expect({ status, last }).toEqual({ status: 1, last: '1 passed, 1 failed' });
     expect(slow).toMatch(/^slow: 90 s .*somewhere\/b$/);
+  });
+
+  describe('a file of real servers that fails', () => {
+    const here = (name: string, state: string) => ({
+      ...file(name, ['passed', state], state),
+      name: path.join(checkout, name),
+    });
+    const again = (...results: readonly object[]) => {
+      write('one.json', { testResults: results });
+      return run('node', ['scripts/test-count.mjs', '--again', '1:one.json'])
+        .stdout.split('\n')
+        .filter(Boolean);
+    };
+    const permits = 'test/integration/permits.test.ts';
+
+    it('is run once more, others are not, and none where many fail', () => {
+      expect(again(here(permits, 'failed'), here('test/unit/plan.test.ts', 'failed'))).toEqual([permits]);
+      const many = ['a', 'b', 'c', 'd', 'e'].map((name) => here(`test/chaos/${name}.test.ts`, 'failed'));
+      expect(again(...many)).toEqual([]);
+    });
+
+    it.each([
+      ['passed', 0, '2 passed, 0 failed', /again: .*permits.test.ts failed, and passed by itself/],
+      ['failed', 1, '1 passed, 1 failed', /^$/],
+    ])('and counts as it then is: %s', (state, code, last, before) => {
+      write('one.json', { testResults: [here(permits, 'failed')] });
+      write('again.json', { testResults: [here(permits, state)] });
+      const { status, stdout } = run('node', ['scripts/test-count.mjs', '1:one.json', `${code}:again.json`]);
+      const lines = stdout.trim().split('\n');
+      expect({ status, last: lines.at(-1) }).toEqual({ status: code, last });
+      expect(lines.slice(0, -1).join('\n')).toMatch(before);
+    });
   });
 
   it('that names the skipped', () => {
