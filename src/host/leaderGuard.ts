@@ -24,7 +24,8 @@ import {
 } from './fenceSentences.js';
 import type { Clock } from './leaseClock.js';
 import { isAcknowledged } from './proof.js';
-import type { Pulses, Sight } from './pulse.js';
+import type { Pulses } from './pulse.js';
+import type { Sight } from './sight.js';
 import { waking } from './waking.js';
 import { processWatch, type ProcessWatch } from './watching.js';
 

@@ -9,7 +9,8 @@ import type { LeaseStore } from '../records/leases.js';
 import type { KnownRecords } from './knownRecords.js';
 import type { Clock } from './leaseClock.js';
 import { leaseHolder, type Held, type LeaseContent } from './leaseHolder.js';
-import { linkOf, positionOf, type Pulses, type Sight } from './pulse.js';
+import type { Pulses } from './pulse.js';
+import { linkOf, positionOf, type Sight } from './sight.js';
 import { sayOnce } from './sayOnce.js';
 import { waking } from './waking.js';
 

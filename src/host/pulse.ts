@@ -1,34 +1,18 @@
 /** The pulse of a host: its own processes, and the leaders of its followers as they are seen from here. */
 
 import type { Credentials } from '../connections/credentials.js';
-import type { HostProcess, ReplicationPosition } from '../fleet/facts.js';
-import type { Pulse } from '../fleet/lease.js';
-import type { ReplicationFacts } from '../fleet/processFacts.js';
+import type { HostProcess } from '../fleet/facts.js';
 import type { Endpoint } from '../fleet/record.js';
 import type { Clock } from './leaseClock.js';
 import { isUnsettled, probeBriefly, probeElsewhere, probeFully } from './probe.js';
-import { processWatch, type Peer, type ProcessWatch } from './watching.js';
+import { firstSight, isOther, isSame, type Sight, type Wanted } from './sight.js';
+import { processWatch, type ProcessWatch } from './watching.js';
 
 /** An unanswered question makes us look soon whether the process still exists. */
 const LOOK_AFTER_MS = 60;
 /** A process that ends may shut its connections a moment before its port: whoever connects in between learns nothing. */
 const ASK_AGAIN_MS = 25;
 const ASK_AGAIN_TIMES = 3;
-
-/** What is known of one process. */
-export interface Sight {
-  readonly database: string;
-  readonly endpoint: Endpoint;
-  /** null: not one of this host, or not running. */
-  readonly pid: number | null;
-  /** null: not asked long enough to say. */
-  readonly pulse: Pulse | null;
-  /** As last seen; null before its first answer. */
-  readonly replication: ReplicationFacts | null;
-  readonly runId: string | null;
-  /** `min-replicas-to-write`: how a leader is kept from taking writes; null before it was read. */
-  readonly minReplicas: number | null;
-}
 
 export interface Pulses {
   own(): readonly Sight[];
@@ -206,34 +190,19 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
     return { ...seen, ...(minReplicas === null || settings !== watched.settings ? {} : { minReplicas }) };
   }
 
-  function keep(
-    all: Map<string, Watched>,
-    wanted: readonly (Peer & { readonly gone: boolean })[],
-    watch: ProcessWatch,
-  ): void {
+  function keep(all: Map<string, Watched>, wanted: readonly Wanted[], watch: ProcessWatch): void {
     const names = new Set(wanted.map(({ database }) => database));
     for (const database of [...all.keys()].filter((name) => !names.has(name))) {
       all.delete(database);
       watch.drop(database);
       onChange();
     }
-    for (const { database, endpoint, pid, gone } of wanted) {
+    for (const peer of wanted) {
+      const { database } = peer;
       const known = all.get(database);
-      if (known !== undefined && isSame(known.sight, { database, endpoint, pid })) continue;
-      // What was seen last of a process that is gone is still worth saying.
-      const last = known?.sight.endpoint.port === endpoint.port ? known.sight : null;
-      const pulse: Pulse | null = gone ? 'gone' : null;
-      const fresh: Sight = {
-        database,
-        endpoint,
-        pid,
-        pulse,
-        replication: null,
-        runId: null,
-        minReplicas: null,
-      };
+      if (known !== undefined && isSame(known.sight, peer)) continue;
       const watched: Watched = {
-        sight: gone && last !== null ? { ...last, pid, pulse } : fresh,
+        sight: firstSight(peer, known?.sight ?? null),
         watch,
         strange: true,
         lastInfo: null,
@@ -296,35 +265,6 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
       leaderWatch.close();
     },
   };
-}
-
-function isSame(sight: Sight, peer: Peer): boolean {
-  const { endpoint } = sight;
-  return (
-    endpoint.address === peer.endpoint.address &&
-    endpoint.port === peer.endpoint.port &&
-    sight.pid === peer.pid
-  );
-}
-
-/** Everything that others must hear of at once: not the position, which moves all the time. */
-function isOther(before: Sight, now: Sight): boolean {
-  return (
-    before.pulse !== now.pulse ||
-    before.runId !== now.runId ||
-    before.minReplicas !== now.minReplicas ||
-    before.replication?.role !== now.replication?.role ||
-    linkOf(before.replication) !== linkOf(now.replication)
-  );
-}
-
-export function linkOf(replication: ReplicationFacts | null): 'up' | 'down' | null {
-  if (!replication?.link) return null;
-  return replication.link.up ? 'up' : 'down';
-}
-
-export function positionOf(replication: ReplicationFacts | null): ReplicationPosition | null {
-  return replication?.position ?? null;
 }
 
 function isRefused(error: unknown): boolean {
