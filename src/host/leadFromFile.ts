@@ -7,8 +7,9 @@ import type { ProcessFacts, ReplicationPosition } from '../fleet/facts.js';
 import { BLACK_HOLE } from '../fleet/gates.js';
 import { parseProcessFacts } from '../fleet/processFacts.js';
 import { showEndpoint, type Endpoint } from '../fleet/record.js';
+import type { OwnServer } from './ownServer.js';
 import type { HostSettings } from './settings.js';
-import { standInLeader, type StandInLeader } from './standInLeader.js';
+import { standInLeader } from './standInLeader.js';
 
 const ANSWER_TIMEOUT_MS = 3_000;
 const LINKED_WITHIN_MS = 10_000;
@@ -62,7 +63,7 @@ function requireFromFile(
 }
 
 /** Without a backlog a promotion begins a new history; a process that followed somebody, be it for nothing, has one. */
-async function followOnce(redis: Redis, leader: Endpoint, standIn: StandInLeader): Promise<void> {
+async function followOnce(redis: Redis, leader: Endpoint, standIn: OwnServer): Promise<void> {
   await redis.replicaof(standIn.address, standIn.port);
   const end = performance.now() + LINKED_WITHIN_MS;
   while ((await look(redis)).link?.up !== true) {

@@ -3,7 +3,7 @@
  * data through us: we pass it on no faster than we may. Once it has all, it goes on with its leader directly.
  */
 
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Pace } from '../backups/pacing.js';
 import { withRedis } from '../connections/redis.js';
@@ -13,6 +13,7 @@ import { parseProcessFacts } from '../fleet/processFacts.js';
 import type { Endpoint } from '../fleet/record.js';
 import { FleetError } from '../fleet/errors.js';
 import { showEndpoint } from '../fleet/record.js';
+import { ownServer, type OwnServer } from './ownServer.js';
 import type { HostSettings } from './settings.js';
 
 export interface PacedCopy {
@@ -69,38 +70,16 @@ export async function pacedLink(
   }
 }
 
-interface OpenLink {
-  readonly address: string;
-  readonly port: number;
-  close(): void;
-}
-
-async function openLink(address: string, source: Endpoint, pace: Pace): Promise<OpenLink> {
-  const sockets = new Set<Socket>();
-  const keep = (socket: Socket, other: Socket): void => {
-    sockets.add(socket);
-    socket.on('error', () => socket.destroy());
-    socket.on('close', () => {
-      sockets.delete(socket);
-      other.destroy();
-    });
-  };
-  const server = createServer((downstream) => {
+/** Whoever connects to it talks with the source, and hears from it at that pace. */
+function openLink(address: string, source: Endpoint, pace: Pace): Promise<OwnServer> {
+  return ownServer(address, (downstream, keep) => {
     const upstream = connect({ host: source.address, port: source.port, noDelay: true });
-    keep(downstream, upstream);
-    keep(upstream, downstream);
+    keep(upstream);
+    downstream.on('close', () => upstream.destroy());
+    upstream.on('close', () => downstream.destroy());
     downstream.pipe(upstream);
     void pass(upstream, downstream, pace);
   });
-  const port = await listen(server, address);
-  return {
-    address,
-    port,
-    close() {
-      server.close();
-      for (const socket of sockets) socket.destroy();
-    },
-  };
 }
 
 async function pass(from: Socket, to: Socket, pace: Pace): Promise<void> {
@@ -127,15 +106,5 @@ async function drained(socket: Socket): Promise<void> {
     };
     socket.on('drain', go);
     socket.on('close', go);
-  });
-}
-
-async function listen(server: Server, address: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, address, () => {
-      const bound = server.address();
-      if (typeof bound === 'object' && bound !== null) resolve(bound.port);
-    });
   });
 }

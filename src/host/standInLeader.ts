@@ -5,42 +5,15 @@
  * where its file ends, and keeps its history when it is promoted. So its followers, saved at the same offset, fit.
  */
 
-import { createServer } from 'node:net';
 import type { Socket } from 'node:net';
-
-export interface StandInLeader {
-  readonly address: string;
-  readonly port: number;
-  close(): void;
-}
+import { ownServer, type OwnServer } from './ownServer.js';
 
 /**
  * It accepts every position, so only a process whose file is known to be the last state may follow it.
  * @param address one of this machine, which that process reaches
  */
-export async function standInLeader(address = '127.0.0.1'): Promise<StandInLeader> {
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.on('close', () => sockets.delete(socket));
-    socket.on('error', () => socket.destroy());
-    answer(socket);
-  });
-  const port = await new Promise<number>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, address, () => {
-      const bound = server.address();
-      if (typeof bound === 'object' && bound !== null) resolve(bound.port);
-    });
-  });
-  return {
-    address,
-    port,
-    close() {
-      server.close();
-      for (const socket of sockets) socket.destroy();
-    },
-  };
+export function standInLeader(address = '127.0.0.1'): Promise<OwnServer> {
+  return ownServer(address, answer);
 }
 
 function answer(socket: Socket): void {
