@@ -14,7 +14,7 @@ import { control, local } from './engine/activityOptions.js';
 import { refusal } from './engine/failures.js';
 import { runRunbook, type Runbook } from './engine/runbook.js';
 import type { MovedDatabase } from './moveDatabase.js';
-import { moveWhileNeeded, type FailedMove } from './relocationMoves.js';
+import { moveWhileNeeded, type FailedMove, type RelocationMoves } from './relocationMoves.js';
 
 export interface Relocated {
   /** Only said, not done. */
@@ -66,15 +66,14 @@ export async function relocateDatabases(input: RelocateDatabasesRequest): Promis
       return { dryRun, plan, moved: [], failed: [], after: plan };
     }
 
-    const moved: MovedDatabase[] = [];
-    const failed: FailedMove[] = [];
+    const moves: RelocationMoves = { running: new Map(), ended: [], moved: [], failed: new Map() };
     const after = await runbook.step({
       ...MOVE,
       ...(isUrgent(plan, request) ? {} : { approval: { danger: danger(plan) } }),
-      run: () => moveWhileNeeded(runbook, { wanted, request, first: plan, moved, failed }),
+      run: () => moveWhileNeeded(runbook, { fleet, wanted, request, first: plan, moves }),
     });
     for (const line of planLines(after)) runbook.note(line);
-    return { dryRun, plan, moved, failed, after };
+    return { dryRun, plan, moved: moves.moved, failed: [...moves.failed.values()], after };
   });
 }
 

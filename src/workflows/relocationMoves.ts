@@ -1,6 +1,12 @@
 /** The moves of a relocation: each is a runbook of its own, that goes on by itself even when this one is aborted. */
 
-import { CancellationScope, condition, startChild } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  CancelledFailure,
+  condition,
+  isCancellation,
+  startChild,
+} from '@temporalio/workflow';
 import type { PlanRelocationsInput } from '../activities/relocationContract.js';
 import { CONTROL_QUEUE, workflowId } from '../fleet/names.js';
 import type { PlannedMove, RelocationPlan } from '../fleet/relocation/plan.js';
@@ -10,7 +16,7 @@ import type { MoveDatabaseRequest, RelocateDatabasesRequest } from '../fleet/req
 import type { RunbookResult } from '../fleet/runbook.js';
 import { control } from './engine/activityOptions.js';
 import { failureMessage, refusal } from './engine/failures.js';
-import { now } from './engine/log.js';
+import { attributesOf, now, type Subject } from './engine/log.js';
 import type { Runbook } from './engine/runbook.js';
 import type { MovedDatabase } from './moveDatabase.js';
 
@@ -20,15 +26,24 @@ export interface FailedMove {
 }
 
 export interface Relocating {
+  readonly fleet: string;
   readonly wanted: PlanRelocationsInput;
   readonly request: RelocateDatabasesRequest;
   readonly first: RelocationPlan;
-  /** Filled while it goes on: what a second attempt of the step finds done stays done. */
-  readonly moved: MovedDatabase[];
-  readonly failed: FailedMove[];
+  readonly moves: RelocationMoves;
 }
 
-type Ended =
+/** Filled while it goes on. A second attempt of the step finds done what is done, and under way what is under way. */
+export interface RelocationMoves {
+  readonly running: Map<string, PlannedMove>;
+  /** Not looked at yet. */
+  readonly ended: EndedMove[];
+  readonly moved: MovedDatabase[];
+  /** Those that did not move later after all. */
+  readonly failed: Map<string, FailedMove>;
+}
+
+export type EndedMove =
   | { readonly move: PlannedMove; readonly moved: MovedDatabase }
   | { readonly move: PlannedMove; readonly why: string };
 
@@ -39,9 +54,17 @@ const LOOK_EVERY_MS = 30_000;
  * @throws NoSafeWay when something would have to move, and a move failed, or a host cannot be drained
  */
 export async function moveWhileNeeded(runbook: Runbook, relocating: Relocating): Promise<RelocationPlan> {
-  const { wanted, request, first, moved, failed } = relocating;
-  const running = new Map<string, PlannedMove>();
-  const ended: Ended[] = [];
+  try {
+    return await planAndMove(runbook, relocating);
+  } catch (error) {
+    if (isCancellation(error)) tellWhoGoesOn(runbook, relocating.moves);
+    throw error;
+  }
+}
+
+async function planAndMove(runbook: Runbook, relocating: Relocating): Promise<RelocationPlan> {
+  const { wanted, request, first, moves } = relocating;
+  const { running, ended, moved, failed } = moves;
   const since = Date.parse(now());
   /** After a retry those that failed before may be tried again. */
   const refused = new Set<string>();
@@ -53,28 +76,44 @@ export async function moveWhileNeeded(runbook: Runbook, relocating: Relocating):
       leave: [...refused, ...(request.rebalance ? moved.map(({ database }) => database) : [])],
       ended: justEnded,
     });
+    // An abort does not interrupt it.
+    if (CancellationScope.current().consideredCancelled)
+      throw new CancelledFailure('It begins no more moves.');
     justEnded = [];
     for (const move of startable(plan)) {
       if (running.has(move.database)) continue;
       running.set(move.database, { ...move, start: 0, end: move.end - move.start });
-      begin(move, request, ended);
+      begin(move, relocating);
     }
     runbook.present(present(plan, [...running.keys()], first, since));
-    if (running.size === 0) return lastOf(plan, request, failed);
+    if (running.size === 0) {
+      const failedNow = [...failed.values()].filter(({ database }) => refused.has(database));
+      return lastOf(plan, request, failedNow);
+    }
     await condition(() => ended.length > 0, LOOK_EVERY_MS);
     for (const end of ended.splice(0)) {
       const { database } = end.move;
       running.delete(database);
       if ('moved' in end) {
         moved.push(end.moved);
+        failed.delete(database);
         justEnded.push(end.move);
         runbook.note(movedLine(end.moved));
       } else {
         refused.add(database);
-        failed.push({ database, why: end.why });
+        failed.set(database, { database, why: end.why });
         runbook.note(`${database} was not moved: ${end.why}`);
       }
     }
+  }
+}
+
+function tellWhoGoesOn(runbook: Runbook, { running }: RelocationMoves): void {
+  for (const database of running.keys()) {
+    const id = workflowId('moveDatabase', database);
+    runbook.note(
+      `The move of ${database} goes on by itself, and ends as it would alone. See it, or abort it: redis-fleet runbook show ${id}`,
+    );
   }
 }
 
@@ -83,7 +122,7 @@ function startable(plan: RelocationPlan): readonly PlannedMove[] {
 }
 
 /** An abort of the relocation begins nothing more; a move that has begun ends as it would alone. */
-function begin(move: PlannedMove, { bandwidth }: RelocateDatabasesRequest, ended: Ended[]): void {
+function begin(move: PlannedMove, { fleet, request: { bandwidth }, moves: { ended } }: Relocating): void {
   const { database, from, to } = move;
   const request: MoveDatabaseRequest = {
     database,
@@ -100,6 +139,7 @@ function begin(move: PlannedMove, { bandwidth }: RelocateDatabasesRequest, ended
         taskQueue: CONTROL_QUEUE,
         parentClosePolicy: 'ABANDON',
         workflowTaskTimeout: '2 seconds',
+        typedSearchAttributes: attributesOf(subjectOf(fleet, move)),
         staticSummary: `Move ${database}`,
       });
       const { result } = (await child.result()) as RunbookResult<MovedDatabase>;
@@ -108,6 +148,17 @@ function begin(move: PlannedMove, { bandwidth }: RelocateDatabasesRequest, ended
       ended.push({ move, why: failureMessage(error) });
     }
   });
+}
+
+/** In the order in which the move itself says it, so that it has nothing to change. */
+function subjectOf(fleet: string, { database, from, to }: PlannedMove): Subject {
+  const hosts = [to.leader, to.follower, from.leader, from.follower].map(({ host }) => host);
+  return {
+    fleet,
+    servers: [...new Set([from.server, to.server])],
+    databases: [database],
+    hosts: [...new Set(hosts)],
+  };
 }
 
 function movedLine({ database, from, leader, pausedMs }: MovedDatabase): string {

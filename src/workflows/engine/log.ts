@@ -1,6 +1,10 @@
 /** What a runbook knows of itself, and how it shows it: current details, the `runbook` query, search attributes. */
 
-import { defineSearchAttributeKey, type SearchAttributeUpdatePair } from '@temporalio/common';
+import {
+  defineSearchAttributeKey,
+  type SearchAttributePair,
+  type SearchAttributeUpdatePair,
+} from '@temporalio/common';
 import { setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
 import type { Decision, RunbookState, RunbookStatus, StepProgress, StepRecord } from '../../fleet/runbook.js';
 import { runbookDetails } from '../../fleet/runbookDetails.js';
@@ -153,6 +157,20 @@ export class RunbookLog {
     this.shown = details;
     setCurrentDetails(details);
   }
+}
+
+/** Of a runbook that another one starts: it is found by them from its first moment. */
+export function attributesOf({ fleet, servers, databases, hosts }: Subject): SearchAttributePair[] {
+  const lists = [
+    { key: SERVERS, value: [...(servers ?? [])] },
+    { key: DATABASES, value: [...(databases ?? [])] },
+    { key: HOSTS, value: [...(hosts ?? [])] },
+  ];
+  return [
+    { key: FLEET, value: fleet },
+    { key: STATUS, value: 'running' },
+    ...lists.filter(({ value }) => value.length > 0),
+  ];
 }
 
 /** Workflow time: the same at every replay. ISO 8601. */
