@@ -5,26 +5,22 @@ import { checkFleet, type CheckInput } from '../../src/fleet/checks.js';
 import { DEFAULT_RELOCATION } from '../../src/fleet/fleet.js';
 import { memoryAlarms, showForecast } from '../../src/fleet/memoryAlarm.js';
 import type { HostForecast } from '../../src/fleet/relocation/forecast.js';
-import type { MemoryHistory } from '../../src/fleet/relocation/state.js';
+import type { MemoryHistory, ProcessSample } from '../../src/fleet/relocation/state.js';
 import { statusView } from '../../src/fleet/statusView.js';
 import { statusText } from '../../src/cli/statusText.js';
 import { exposition } from '../../src/workers/metrics.js';
 import { MiB } from './facts.js';
 import { NOW, recordsOf, reportsOf } from './fleetReports.js';
 import { fleetOf } from './fleetText.js';
+import { hostForecast, leaderHistory } from './memoryStories.js';
 
 const HOUR = 3_600;
 
 function forecast(expected: number | null, low = expected): HostForecast {
-  return {
-    host: 'redis-01-a',
-    total: 4096 * MiB,
-    available: 1000 * MiB,
-    reserve: 200 * MiB,
-    forks: [{ database: 'sessions-00', needs: 300 * MiB, left: 500 * MiB }],
+  return hostForecast('redis-01-a', {
     forkEnds: { low, expected, high: expected },
     memoryEnds: { low: null, expected: expected === null ? null : 2 * expected, high: null },
-  };
+  });
 }
 
 describe('the forecast of a host', () => {
@@ -56,30 +52,16 @@ describe('a leader that grows', () => {
   const records = recordsOf(fleet);
   const [first] = records;
   if (first === undefined) throw new Error('The fleet has no database.');
-  const { database, leader } = first;
+  const { leader } = first;
 
   /** By so much a second, for the last ten minutes. */
   function historyOf(bytes: number): MemoryHistory {
-    const samples = Array.from({ length: 20 }, (_, index) => {
-      const seconds = 30 * (20 - index);
-      const usedMemory = 200 * MiB - bytes * seconds;
-      const process = {
-        database,
-        port: leader.port,
-        role: 'leader' as const,
-        run: 'run-1',
-        usedMemory,
-        residentMemory: usedMemory,
-        maxmemory: 0,
-        offset: 1e9 - bytes * seconds,
-      };
-      return {
-        at: NOW - seconds * 1_000,
-        memory: { total: 4096 * MiB, available: 2048 * MiB },
-        processes: [process],
-      };
-    });
-    return { host: leader.host, limitedBy: 'budget', cores: 4, samples, forks: [] };
+    const process = (n: number): Partial<ProcessSample> => {
+      const grown = bytes * 30 * (20 - n);
+      const usedMemory = 200 * MiB - grown;
+      return { usedMemory, residentMemory: usedMemory, maxmemory: 0, offset: 1e9 - grown };
+    };
+    return leaderHistory(leader.host, process, { count: 20, everyMs: 30_000 });
   }
 
   const reports = reportsOf(fleet).map((report) => ({

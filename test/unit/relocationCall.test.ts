@@ -4,21 +4,14 @@ import { describe, expect, test } from 'vitest';
 import { DEFAULT_RELOCATION, type RelocationSettings } from '../../src/fleet/fleet.js';
 import type { HostForecast } from '../../src/fleet/relocation/forecast.js';
 import { decideRelocation, type LastRelocation } from '../../src/fleet/relocationCall.js';
-import { MiB } from './facts.js';
+import { hostForecast } from './memoryStories.js';
 
 const NOW = Date.parse('2026-11-23T12:00:00Z');
 const MINUTE = 60;
 
 function forecast(host: string, forkEnds: number | null, memoryEnds = forkEnds): HostForecast {
-  return {
-    host,
-    total: 4096 * MiB,
-    available: 1000 * MiB,
-    reserve: 200 * MiB,
-    forks: [{ database: 'sessions-00', needs: 300 * MiB, left: 500 * MiB }],
-    forkEnds: { low: forkEnds, expected: forkEnds, high: forkEnds },
-    memoryEnds: { low: memoryEnds, expected: memoryEnds, high: memoryEnds },
-  };
+  const surely = (at: number | null) => ({ low: at, expected: at, high: at });
+  return hostForecast(host, { forkEnds: surely(forkEnds), memoryEnds: surely(memoryEnds) });
 }
 
 function decide(

@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { relocationState } from '../../src/fleet/relocation/observed.js';
 import type { Observed } from '../../src/fleet/relocation/observed.js';
-import type { MemoryHistory, ProcessSample } from '../../src/fleet/relocation/state.js';
+import type { MemoryHistory } from '../../src/fleet/relocation/state.js';
 import { fleetOf } from './fleetText.js';
 import { NOW, recordsOf, reportsOf } from './fleetReports.js';
+import { leaderHistory } from './memoryStories.js';
 import { MiB } from './relocationStates.js';
 
 const fleet = fleetOf();
@@ -28,38 +29,6 @@ function hostIn(observed: Observed, name = 'redis-01-a') {
   const found = relocationState(observed).hosts.find((host) => host.name === name);
   if (found === undefined) throw new Error(`There is no ${name}.`);
   return found;
-}
-
-/** One sample every five seconds; `usedMemory` by the number of the sample. */
-function history(
-  host: string,
-  process: (n: number) => Partial<ProcessSample>,
-  changes: Partial<MemoryHistory> = {},
-): MemoryHistory {
-  return {
-    host,
-    limitedBy: 'cgroup',
-    cores: 12,
-    samples: Array.from({ length: 10 }, (_, n) => ({
-      at: NOW - (10 - n) * 5_000,
-      memory: { total: 1024 * MiB, available: 512 * MiB },
-      processes: [
-        {
-          database: 'sessions-00',
-          port: 6300,
-          role: 'leader' as const,
-          run: 'run-1',
-          usedMemory: 100 * MiB,
-          residentMemory: 100 * MiB,
-          maxmemory: 256 * MiB,
-          offset: 0,
-          ...process(n),
-        },
-      ],
-    })),
-    forks: [],
-    ...changes,
-  };
 }
 
 describe('what the planner sees', () => {
@@ -142,9 +111,9 @@ describe('what the planner sees', () => {
 
   test('growth and writes come from what the leader published', () => {
     const histories = [
-      history('redis-01-a', (n) => ({ usedMemory: (100 + 25 * n) * MiB, offset: 50 * n * MiB })),
+      leaderHistory('redis-01-a', (n) => ({ usedMemory: (100 + 25 * n) * MiB, offset: 50 * n * MiB })),
       // A follower that is being fed: no growth of the database.
-      history('redis-01-b', (n) => ({ role: 'follower', usedMemory: 60 * n * MiB })),
+      leaderHistory('redis-01-b', (n) => ({ role: 'follower', usedMemory: 60 * n * MiB })),
     ];
     const { growth, writeRate } = databaseIn({ ...well, histories });
     expect(growth.expected).toBeCloseTo(5 * MiB);
@@ -154,12 +123,12 @@ describe('what the planner sees', () => {
   });
 
   test('a leader that was restarted, or came from elsewhere, did not grow by that', () => {
-    const restarted = history('redis-01-a', (n) => ({
+    const restarted = leaderHistory('redis-01-a', (n) => ({
       run: n < 5 ? 'run-1' : 'run-2',
       usedMemory: n < 5 ? 10 * MiB : 200 * MiB,
     }));
     expect(databaseIn({ ...well, histories: [restarted] }).growth).toEqual({ low: 0, expected: 0, high: 0 });
-    const before = history('redis-02-a', () => ({ usedMemory: 190 * MiB }));
+    const before = leaderHistory('redis-02-a', () => ({ usedMemory: 190 * MiB }));
     expect(databaseIn({ ...well, histories: [before, restarted] }).growth.high).toBe(0);
   });
 
@@ -178,8 +147,8 @@ describe('what the planner sees', () => {
       writeRate: 0,
     });
     const histories = [
-      history('redis-01-a', () => ({}), { forks: [fork(NOW - 1_000)] }),
-      history('redis-01-b', () => ({}), { forks: [fork(1), fork(2), fork(NOW - 2_000)] }),
+      { ...leaderHistory('redis-01-a', () => ({})), forks: [fork(NOW - 1_000)] },
+      { ...leaderHistory('redis-01-b', () => ({})), forks: [fork(1), fork(2), fork(NOW - 2_000)] },
     ];
     expect(databaseIn({ ...well, histories }).forks.map(({ at }) => at)).toEqual([
       2,
@@ -190,7 +159,7 @@ describe('what the planner sees', () => {
 
   test('other work on the machine grows too; its jitter within a minute is no growth', () => {
     const used = (everyMs: number, host: string): MemoryHistory => ({
-      ...history(host, () => ({})),
+      ...leaderHistory(host, () => ({})),
       samples: Array.from({ length: 20 }, (_, n) => ({
         at: NOW - (20 - n) * everyMs,
         memory: { total, available: (900 - n * 10) * MiB },
@@ -205,7 +174,7 @@ describe('what the planner sees', () => {
 
   test('another limit of the host is no growth of other work', () => {
     const limited = (known: number): MemoryHistory => ({
-      ...history('redis-01-a', () => ({})),
+      ...leaderHistory('redis-01-a', () => ({})),
       samples: Array.from({ length: 30 }, (_, n) => ({
         at: NOW - (30 - n) * 5_000,
         memory: n < known ? { total: 2 * total, available: 2 * total } : { total, available: 512 * MiB },
