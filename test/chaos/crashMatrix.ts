@@ -44,12 +44,24 @@ const MOST_FORKS_ON_A_HOST = 3;
 /** Runs each procedure once without a kill, all at the same time, and derives the cases from their histories. */
 export async function recordCases(
   fleet: TestFleet,
+  holds: Holds,
   procedures: readonly Procedure[],
+  databases = fleet.databases,
 ): Promise<readonly Case[]> {
-  const runs = procedures.map((procedure, index) => new Run(fleet, procedure, databaseAt(fleet, index)));
+  const runs = procedures.map((procedure, index) => new Run(fleet, procedure, databaseAt(databases, index)));
   await settled(runs.map((run) => run.prepare()));
+  for (const { procedure, heldId } of runs) {
+    const { steersWhileHeldAfter } = procedure;
+    if (steersWhileHeldAfter !== undefined)
+      holds.arm(heldId, { activityId: null, activityType: steersWhileHeldAfter });
+  }
   await settled(runs.map((run) => run.start()));
-  await settled(runs.map((run) => run.steer()));
+  await settled(
+    runs.map(async (run) => {
+      await run.steer(holds);
+      holds.forget(run.heldId);
+    }),
+  );
   await settled(runs.map((run) => run.end(ENDS_WITHIN_MS)));
   const cases: Case[] = [];
   for (const run of runs) {
@@ -81,9 +93,10 @@ export async function runCases(
   holds: Holds,
   cases: readonly Case[],
   tell: (line: string) => void,
+  databases = fleet.databases,
 ): Promise<ReadonlyMap<Case, Finding>> {
   const findings = new Map<Case, Finding>();
-  const usable = new Set(fleet.databases);
+  const usable = new Set(databases);
   const tries = new Map<Case, number>();
   let left = cases;
   while (left.length > 0) {
@@ -139,7 +152,7 @@ async function runWave(
     started.add(placed);
   });
   await each(async ({ run, wanted: { point, procedure } }) => {
-    const steered = procedure.steersAfterKill ? [] : [run.steer()];
+    const steered = procedure.steersAfterKill ? [] : [run.steer(holds)];
     await Promise.all([...steered, untilReached(holds, run, point)]);
   });
   const doomed = new Set<DevChild>(
@@ -149,7 +162,7 @@ async function runWave(
   );
   await Promise.all([...doomed].map((child) => fleet.dev.kill(child)));
   await each(async ({ run, wanted: { procedure } }) => {
-    if (procedure.steersAfterKill) await run.steer();
+    if (procedure.steersAfterKill) await run.steer(holds);
   });
   // Also those that never came to their point: they must not be in the way of the next wave.
   await settled(
@@ -227,7 +240,7 @@ function nextWave(fleet: TestFleet, databases: Iterable<string>, cases: readonly
   return wave;
 }
 
-function databaseAt({ databases }: TestFleet, index: number): string {
+function databaseAt(databases: readonly string[], index: number): string {
   const database = databases[index];
   if (database === undefined) throw new Error(`${index + 1} procedures need as many databases.`);
   return database;

@@ -64,13 +64,16 @@ export function byType(points: readonly CrashPoint[], without: readonly string[]
     .map((point) => ({ ...point, activityId: null }));
 }
 
-/** The first so many of each type. */
-export function firstOfEachType(points: readonly CrashPoint[], most: number): readonly CrashPoint[] {
+/** Of each type only those that come at these times, counted from 1. */
+export function timesOfEachType(
+  points: readonly CrashPoint[],
+  times: readonly number[],
+): readonly CrashPoint[] {
   const seen = new Map<string, number>();
   return points.filter(({ activityType }) => {
-    const count = (seen.get(activityType) ?? 0) + 1;
-    seen.set(activityType, count);
-    return count <= most;
+    const time = (seen.get(activityType) ?? 0) + 1;
+    seen.set(activityType, time);
+    return times.includes(time);
   });
 }
 
@@ -159,7 +162,10 @@ export class Holds {
     };
   }
 
-  arm(workflowId: string, { activityId, activityType }: CrashPoint): void {
+  arm(
+    workflowId: string,
+    { activityId, activityType }: Pick<CrashPoint, 'activityId' | 'activityType'>,
+  ): void {
     writeFileSync(this.file(workflowId, 'armed'), `${activityId ?? ANY} ${activityType}`);
   }
 
@@ -167,6 +173,7 @@ export class Holds {
     return existsSync(this.file(workflowId, 'reached'));
   }
 
+  /** What is held goes on. */
   forget(workflowId: string): void {
     for (const state of ['armed', 'reached'] as const) rmSync(this.file(workflowId, state), { force: true });
   }

@@ -13,9 +13,14 @@ import type { Outcome, Procedure } from './procedure.js';
 /** Minutes on an idle machine; a busy one may take three times as long. */
 const MATRIX_WITHIN_MS = 1_200_000;
 
+export interface CrashSuiteOptions extends TestFleetOptions {
+  /** The databases that procedures run on, each on one of its own. Default: all. */
+  readonly on?: (fleet: TestFleet) => readonly string[];
+}
+
 /** Call it with await while the test file is collected: which tests there are depends on what the procedures do. */
 export async function crashSuite(
-  options: TestFleetOptions,
+  { on = ({ databases }) => databases, ...options }: CrashSuiteOptions,
   procedures: readonly Procedure[],
   expectOf: (procedure: Procedure, outcome: Outcome) => void,
 ): Promise<void> {
@@ -30,7 +35,9 @@ export async function crashSuite(
   };
   try {
     fleet = await startTestFleet(options);
-    defineTests(fleet, holds, await recordCases(fleet, procedures), expectOf);
+    const databases = on(fleet);
+    const cases = await recordCases(fleet, holds, procedures, databases);
+    defineTests({ fleet, holds, cases, databases }, expectOf);
   } catch (error) {
     await leave();
     throw error;
@@ -38,10 +45,15 @@ export async function crashSuite(
   afterAll(leave);
 }
 
+interface Suite {
+  readonly fleet: TestFleet;
+  readonly holds: Holds;
+  readonly cases: readonly Case[];
+  readonly databases: readonly string[];
+}
+
 function defineTests(
-  fleet: TestFleet,
-  holds: Holds,
-  cases: readonly Case[],
+  { fleet, holds, cases, databases }: Suite,
   expectOf: (procedure: Procedure, outcome: Outcome) => void,
 ): void {
   for (const [procedure, { expected }] of new Map(cases.map((one) => [one.procedure, one]))) {
@@ -55,7 +67,8 @@ function defineTests(
     beforeAll(async (suite) => {
       const chosen = suite.tasks.filter(({ mode }) => mode === 'run').map(({ name }) => name);
       const wanted = chosen.flatMap((name) => named.get(name) ?? []);
-      findings = await runCases(fleet, holds, wanted, (line) => process.stderr.write(`${line}\n`));
+      const tell = (line: string): void => void process.stderr.write(`${line}\n`);
+      findings = await runCases(fleet, holds, wanted, tell, databases);
     }, MATRIX_WITHIN_MS);
 
     for (const [name, one] of named) {

@@ -7,7 +7,14 @@ import type { RunbookState } from '../../src/fleet/runbook.js';
 import type { TestFleet } from '../../src/testbed/fleet.js';
 import { waitFor } from '../../src/testbed/waiting.js';
 import { Writer } from '../../src/testbed/writer.js';
-import { byType, crashPoints, firstOfEachType, wasRunAgain, type CrashPoint } from './crashPoints.js';
+import {
+  byType,
+  crashPoints,
+  timesOfEachType,
+  wasRunAgain,
+  type CrashPoint,
+  type Holds,
+} from './crashPoints.js';
 import {
   NOTHING_BEFORE,
   readBefore,
@@ -31,12 +38,17 @@ export interface Procedure {
   readonly killedAfter?: ReadonlySet<string>;
   /** The points are those of the runbook of that type which it starts for the database. Default: its own. */
   readonly killedIn?: WorkflowType;
+  /**
+   * The update is sent while the runbook that has the points is held after an activity of that type, and never waits for
+   * anything. Both runbooks must have ended.
+   */
+  readonly steersWhileHeldAfter?: string;
   /** As which the runbook waits for that update. Default `waiting`. */
   readonly steersAt?: 'waiting' | 'stuck';
   /** What races in it differs from run to run: its activities are known by their types, and these are left out. */
   readonly races?: readonly string[];
-  /** Of each type only the first so many: how often it is run depends on how long others take. Default: all. */
-  readonly mostOfAType?: number;
+  /** Of each type only these times, counted from 1: how often it is run depends on how long others take. Default: all. */
+  readonly timesOfAType?: readonly number[];
   /** The part of the host that forks in it, with that host's permit. */
   readonly forksOn?: string;
   /** How many may fork on one host before the first of them is killed. Default 3. */
@@ -44,6 +56,8 @@ export interface Procedure {
   /** Brings the database into the state in which the procedure is needed. */
   prepare(fleet: TestFleet, database: string): Promise<{ readonly name: string; readonly request: object }>;
   parts(fleet: TestFleet, database: string): Parts;
+  /** Other databases that it changes: they are written to as well. Default: none. */
+  others?(fleet: TestFleet, database: string): readonly string[];
   /** What it left elsewhere, in terms that are the same for every database. */
   besides?(fleet: TestFleet, database: string): Promise<object>;
 }
@@ -54,14 +68,16 @@ export interface Outcome {
   /** What the procedure returned, but for what is different in every run. */
   readonly result: { readonly way: unknown; readonly leaderForks: unknown } | null;
   readonly end: EndState;
+  /** Of the procedure's other databases. */
+  readonly others: readonly EndState[];
   /** null: it leaves nothing elsewhere. */
   readonly besides: object | null;
 }
 
 /** One run of a procedure on one database. */
 export class Run {
-  #writer: Writer | null = null;
-  #before: Before = NOTHING_BEFORE;
+  readonly #writers = new Map<string, Writer>();
+  readonly #before = new Map<string, Before>();
   #request: object = {};
   #name = '';
 
@@ -90,8 +106,10 @@ export class Run {
     const { name, request } = await procedure.prepare(fleet, database);
     this.#name = name;
     this.#request = request;
-    this.#before = await readBefore(fleet, database, this.parts);
-    if (procedure.writes === 'meanwhile') this.#writer = await this.#startWriter();
+    for (const one of this.#databases) {
+      this.#before.set(one, await readBefore(fleet, one, procedure.parts(fleet, one)));
+      if (procedure.writes === 'meanwhile') await this.#writerOf(one);
+    }
   }
 
   async start(): Promise<void> {
@@ -103,10 +121,14 @@ export class Run {
   }
 
   /** Sends the procedure's update, if it has one, as soon as the runbook waits for it. */
-  async steer(): Promise<void> {
-    const { update, steersAt = 'waiting' } = this.procedure;
+  async steer(holds: Holds): Promise<void> {
+    const { update, steersAt = 'waiting', steersWhileHeldAfter } = this.procedure;
     if (update === undefined) return;
-    await waitFor(async () => (await this.#state()).status === steersAt, {
+    const isTime = async (): Promise<boolean> =>
+      steersWhileHeldAfter === undefined
+        ? (await this.#state()).status === steersAt
+        : holds.isReached(this.heldId);
+    await waitFor(isTime, {
       // Others may fork before it.
       deadlineMs: 150_000,
       what: `${this.workflowId} to wait`,
@@ -135,34 +157,37 @@ export class Run {
   }
 
   async hasEnded(): Promise<boolean> {
-    return (await this.#handle.describe()).status.name !== 'RUNNING';
+    if (await this.#isRunning(this.workflowId)) return false;
+    return this.procedure.steersWhileHeldAfter === undefined || !(await this.#isRunning(this.heldId));
   }
 
   async outcome(): Promise<Outcome> {
-    const { fleet, database, parts } = this;
+    const { database } = this;
     const ended = await runbookEnd(this.#client, { workflowId: this.workflowId });
-    const writer = this.#writer ?? (await this.#startWriter());
-    await writer.stop();
+    const end = await this.#endOf(database);
+    const others: EndState[] = [];
+    for (const one of this.#databases.slice(1)) others.push(await this.#endOf(one));
     return {
       ended: ended.how === 'well' ? 'well' : ended.kind,
       steps: (ended.runbook?.steps ?? []).map(({ name, progress }) => `${name}: ${progress.state}`),
       result: ended.how === 'well' ? comparable(ended.result) : null,
-      end: await readEndState(fleet, database, parts, this.#before, writer),
-      besides: (await this.procedure.besides?.(fleet, database)) ?? null,
+      end,
+      others,
+      besides: (await this.procedure.besides?.(this.fleet, database)) ?? null,
     };
   }
 
-  /** Its writer ends in any case. */
+  /** Its writers end in any case. */
   async leave(): Promise<void> {
-    await this.#writer?.stop();
+    await Promise.all([...this.#writers.values()].map((writer) => writer.stop()));
   }
 
   async crashPoints(): Promise<readonly CrashPoint[]> {
     const { database, parts, procedure } = this;
-    const { update, steersAfterKill, races, mostOfAType = Infinity } = procedure;
-    const since = steersAfterKill ? undefined : update;
+    const { update, steersAfterKill, steersWhileHeldAfter, races, timesOfAType } = procedure;
+    const since = steersAfterKill || steersWhileHeldAfter !== undefined ? undefined : update;
     const all = crashPoints(await this.#heldHistory(), { database, parts }, since);
-    const points = firstOfEachType(all, mostOfAType);
+    const points = timesOfAType === undefined ? all : timesOfEachType(all, timesOfAType);
     return races === undefined ? points : byType(points, races);
   }
 
@@ -186,16 +211,35 @@ export class Run {
     return queryRunbook(this.#client, { workflowId: this.workflowId });
   }
 
+  get #databases(): readonly string[] {
+    return [this.database, ...(this.procedure.others?.(this.fleet, this.database) ?? [])];
+  }
+
+  async #isRunning(id: string): Promise<boolean> {
+    return (await this.#client.workflow.getHandle(id).describe()).status.name === 'RUNNING';
+  }
+
+  async #endOf(database: string): Promise<EndState> {
+    const { fleet, procedure } = this;
+    const writer = await this.#writerOf(database);
+    await writer.stop();
+    const before = this.#before.get(database) ?? NOTHING_BEFORE;
+    return readEndState(fleet, database, procedure.parts(fleet, database), before, writer);
+  }
+
   /** Returns when writes are acknowledged. */
-  async #startWriter(): Promise<Writer> {
+  async #writerOf(database: string): Promise<Writer> {
+    const known = this.#writers.get(database);
+    if (known !== undefined) return known;
     const writer = Writer.start({
       ...this.fleet.application,
-      locate: () => this.fleet.leader(this.database),
+      locate: () => this.fleet.leader(database),
       rate: WRITES_A_SECOND,
     });
+    this.#writers.set(database, writer);
     await waitFor(() => writer.counts.acknowledged >= FIRST_WRITES, {
       deadlineMs: 60_000,
-      what: `acknowledged writes to ${this.database}`,
+      what: `acknowledged writes to ${database}`,
     });
     return writer;
   }

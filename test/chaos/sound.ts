@@ -13,7 +13,7 @@ export const MAXMEMORY = `${MAXMEMORY_MIB}MiB`;
  * @param leads the part that leads afterwards
  */
 export function expectSound(
-  { end }: Outcome,
+  { end }: Pick<Outcome, 'end'>,
   running: Readonly<Record<string, number>>,
   { backlogBytes = configuredBacklog(MAXMEMORY_MIB * 1024 * 1024), leads = 'leader' } = {},
 ): void {
