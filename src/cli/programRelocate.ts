@@ -5,6 +5,7 @@ import type { RelocateOptions } from './commands/relocate.js';
 import type { CliContext } from './context.js';
 import { DETACH, FILE, JSON_OUTPUT } from './options.js';
 import type { SetExitCode } from './program.js';
+import { pauseSeconds } from './programPause.js';
 
 export function registerRelocate(program: Command, context: CliContext, setExitCode: SetExitCode): void {
   const run = async (options: RelocateOptions): Promise<void> => {
@@ -34,13 +35,18 @@ export function registerRelocate(program: Command, context: CliContext, setExitC
 
 function withOptions(command: Command): Command {
   return command
-    .option('--approve', 'approve it beforehand; needs --reason')
+    .option('--approve', 'approve it beforehand, with the pause that is allowed; needs --reason')
     .option('--reason <text>', 'why it is approved')
     .option('--by <name>', 'who approves it (default: $USER)')
     .option('--without-asking-below <duration>', 'go ahead where memory may end sooner, e.g. 10m')
     .option('--horizon <duration>', 'for so long all hosts shall be safe (default: 1h)')
     .option('--at-once <n>', 'moves at the same time (default: as many as the hosts can bear)', wholeNumber)
     .option('--bandwidth <size>', 'bytes a second that each copy may take, e.g. 50MiB (default: no limit)')
+    .option(
+      '--pause-writes <seconds>',
+      'where no plan fits otherwise: writes to a database may wait so long while it is copied',
+      pauseSeconds,
+    )
     .option(...FILE)
     .option(...DETACH)
     .option(...JSON_OUTPUT);

@@ -34,9 +34,14 @@ export function pauseNeeded(usedMemory: number): number {
 const SHARE_WHILE_PAUSED = 0.01;
 const LEAST_WHILE_PAUSED = 8 * 1024 ** 2;
 
+/** What a fork costs while nobody writes. */
+export function pausedForkBytes(usedMemory: number): number {
+  return Math.max(LEAST_WHILE_PAUSED, usedMemory * SHARE_WHILE_PAUSED);
+}
+
 /** The reserve may be spent: it is kept for emergencies, and this is one. */
 export function pausedForkHeadroom({ available }: HostMemory, usedMemory: number): Headroom {
-  const left = available - Math.max(LEAST_WHILE_PAUSED, usedMemory * SHARE_WHILE_PAUSED);
+  const left = available - pausedForkBytes(usedMemory);
   return left >= 0 ? { fits: true, left } : { fits: false, short: -left };
 }
 

@@ -139,6 +139,7 @@ export const requestSchemas = {
       horizon: wholeNumber.exactOptional(),
       atOnce: wholeNumber.exactOptional(),
       bandwidth: bandwidth.exactOptional(),
+      pauseWrites: pauseWrites.exactOptional(),
       approved: approvals.exactOptional(),
     })
     .superRefine(exactlyOneOf('host', 'drain', 'rebalance'))

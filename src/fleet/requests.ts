@@ -109,6 +109,8 @@ export interface RelocateDatabasesRequest {
   readonly atOnce?: number;
   /** Bytes a second that each copy may take. Default: as fast as it goes. */
   readonly bandwidth?: number;
+  /** Where no plan fits otherwise: writes to a database may wait while it is copied, no longer than so many seconds. */
+  readonly pauseWrites?: { readonly seconds: number };
   readonly approved?: Approvals;
 }
 

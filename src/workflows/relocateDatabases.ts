@@ -15,6 +15,14 @@ import { refusal } from './engine/failures.js';
 import { runRunbook, type Runbook } from './engine/runbook.js';
 import type { MovedDatabase } from './moveDatabase.js';
 import { moveWhileNeeded, type FailedMove, type RelocationMoves } from './relocationMoves.js';
+import {
+  askForPause,
+  mustAskForPause,
+  pauseOf,
+  pauseSentence,
+  pauseThatHelps,
+  type PauseOffer,
+} from './relocationPause.js';
 
 export interface Relocated {
   /** Only said, not done. */
@@ -48,33 +56,52 @@ export async function relocateDatabases(input: RelocateDatabasesRequest): Promis
     });
     const wanted = wantedOf(request);
     const dryRun = request.dryRun === true;
-    const plan = await runbook.step({
+    const { found, offer } = await runbook.step({
       ...PLAN,
       preflight: true,
-      run: async () => {
-        const found = await control('plan').planRelocations(wanted);
-        if (!dryRun && found.kind === 'impossible' && movesOf(found) === null) {
-          throw refusal('NoSafeWay', `${planLines(found).join(' ')} Nothing was moved.`);
-        }
-        return found;
-      },
+      run: () => findPlan(request, wanted),
     });
-    tellSubject(runbook, fleet, request, plan);
-    for (const line of planLines(plan)) runbook.note(line);
-    if (dryRun || movesOf(plan) === null) {
+    tellSubject(runbook, fleet, request, offer?.plan ?? found);
+    for (const line of planLines(found)) runbook.note(line);
+    if (dryRun || (movesOf(found) === null && offer === null)) {
       runbook.outline([]);
-      return { dryRun, plan, moved: [], failed: [], after: plan };
+      return { dryRun, plan: found, moved: [], failed: [], after: found };
     }
+    const offered =
+      offer === null ? null : await askForPause(runbook, offer, found, danger(offer.plan, offer.seconds));
+    const plan = offer !== null && offered !== null ? offer.plan : found;
+    if (plan !== found) for (const line of planLines(plan)) runbook.note(line);
 
     const moves: RelocationMoves = { running: new Map(), ended: [], moved: [], failed: new Map() };
+    const asks = offered === null && (!isUrgent(plan, request) || mustAskForPause(plan, request));
     const after = await runbook.step({
       ...MOVE,
-      ...(isUrgent(plan, request) ? {} : { approval: { danger: danger(plan) } }),
-      run: () => moveWhileNeeded(runbook, { fleet, wanted, request, first: plan, moves }),
+      ...(asks ? { approval: { danger: danger(plan, request.pauseWrites?.seconds ?? 0) } } : {}),
+      run: (approval) => {
+        const pause = offered ?? pauseOf(request, approval);
+        const allowed = pause === null ? wanted : { ...wanted, pauseWrites: pause.seconds };
+        return moveWhileNeeded(runbook, { fleet, wanted: allowed, request, first: plan, pause, moves });
+      },
     });
     for (const line of planLines(after)) runbook.note(line);
     return { dryRun, plan, moved: moves.moved, failed: [...moves.failed.values()], after };
   });
+}
+
+/** With what would help where none is found: while there is time to ask. */
+async function findPlan(
+  request: RelocateDatabasesRequest,
+  wanted: PlanRelocationsInput,
+): Promise<{ readonly found: RelocationPlan; readonly offer: PauseOffer | null }> {
+  const found = await control('plan').planRelocations(wanted);
+  if (request.dryRun === true) return { found, offer: null };
+  const nothing = movesOf(found) === null;
+  const asks = request.pauseWrites === undefined && (nothing || !isUrgent(found, request));
+  const offer = asks ? await pauseThatHelps(found, wanted) : null;
+  if (found.kind === 'impossible' && nothing && offer === null) {
+    throw refusal('NoSafeWay', `${planLines(found).join(' ')} Nothing was moved.`);
+  }
+  return { found, offer };
 }
 
 function wantedOf(request: RelocateDatabasesRequest): PlanRelocationsInput {
@@ -105,7 +132,8 @@ function isUrgent(plan: RelocationPlan, { withoutAskingBelow = 0 }: RelocateData
   return ends !== null && ends <= withoutAskingBelow;
 }
 
-function danger(plan: RelocationPlan): string {
+/** @param seconds for which writes may wait */
+function danger(plan: RelocationPlan, seconds: number): string {
   const moves = movesOf(plan);
   const names = moves?.moves.map(({ database }) => database).join(', ') ?? '';
   const ends = exhaustion(plan.before);
@@ -115,6 +143,6 @@ function danger(plan: RelocationPlan): string {
       : `Without it memory may end in ${showDuration(ends * 1_000)}`;
   return (
     `${names} will move, or others in their place as the world changes; writes to each wait for some milliseconds when its ` +
-    `new leader takes over. ${moves === null ? '' : summary(moves)} ${without}.`
+    `new leader takes over. ${pauseSentence(plan, seconds)}${moves === null ? '' : summary(moves)} ${without}.`
   );
 }

@@ -13,12 +13,14 @@ import type { PlannedMove, RelocationPlan } from '../fleet/relocation/plan.js';
 import { exhaustion, hostLine, movesOf, planLines } from '../fleet/relocation/planText.js';
 import { showDuration } from '../fleet/quantities.js';
 import type { MoveDatabaseRequest, RelocateDatabasesRequest } from '../fleet/requests.js';
-import type { RunbookResult } from '../fleet/runbook.js';
+import type { ControlArgument, RunbookResult } from '../fleet/runbook.js';
 import { control } from './engine/activityOptions.js';
 import { failureMessage, refusal } from './engine/failures.js';
 import { attributesOf, now, type Subject } from './engine/log.js';
 import type { Runbook } from './engine/runbook.js';
+import { waitedFor } from './fork.js';
 import type { MovedDatabase } from './moveDatabase.js';
+import { COPY_IN_PAUSE } from './moveOutline.js';
 
 export interface FailedMove {
   readonly database: string;
@@ -30,6 +32,8 @@ export interface Relocating {
   readonly wanted: PlanRelocationsInput;
   readonly request: RelocateDatabasesRequest;
   readonly first: RelocationPlan;
+  /** Writes may wait for a copy that fits in no other way, and who said so; null: they may not. */
+  readonly pause: AllowedPause | null;
   readonly moves: RelocationMoves;
 }
 
@@ -41,6 +45,12 @@ export interface RelocationMoves {
   readonly moved: MovedDatabase[];
   /** Those that did not move later after all. */
   readonly failed: Map<string, FailedMove>;
+}
+
+export interface AllowedPause {
+  readonly seconds: number;
+  /** null: each move asks by itself. */
+  readonly approval: ControlArgument | null;
 }
 
 export type EndedMove =
@@ -122,14 +132,18 @@ function startable(plan: RelocationPlan): readonly PlannedMove[] {
 }
 
 /** An abort of the relocation begins nothing more; a move that has begun ends as it would alone. */
-function begin(move: PlannedMove, { fleet, request: { bandwidth }, moves: { ended } }: Relocating): void {
-  const { database, from, to } = move;
+function begin(
+  move: PlannedMove,
+  { fleet, request: { bandwidth }, pause, moves: { ended } }: Relocating,
+): void {
+  const { database, from, to, pauseSeconds } = move;
   const request: MoveDatabaseRequest = {
     database,
     to: { leader: to.leader.host, follower: to.follower.host },
     port: to.leader.port,
     expectedLeader: from.leader.host,
     ...(bandwidth === undefined ? {} : { bandwidth }),
+    ...(pauseSeconds === undefined || pause === null ? {} : pausing(pause)),
   };
   void CancellationScope.nonCancellable(async () => {
     try {
@@ -161,9 +175,19 @@ function subjectOf(fleet: string, { database, from, to }: PlannedMove): Subject 
   };
 }
 
-function movedLine({ database, from, leader, pausedMs }: MovedDatabase): string {
+function pausing({ seconds, approval }: AllowedPause): Pick<MoveDatabaseRequest, 'pauseWrites' | 'approved'> {
+  return {
+    pauseWrites: { seconds },
+    ...(approval === null ? {} : { approved: { [COPY_IN_PAUSE.name]: approval } }),
+  };
+}
+
+function movedLine({ database, from, leader, pausedMs, copiedInPause }: MovedDatabase): string {
+  // undefined: a move that began before there was such a thing.
+  const copied =
+    copiedInPause == null ? '' : ` For its copy: ${waitedFor(copiedInPause, copiedInPause.seconds)}`;
   const paused = pausedMs === null ? '' : ` Writes waited for ${pausedMs.toFixed(1)} ms.`;
-  return `${database} moved from ${from.leader.host} to ${leader.host}.${paused}`;
+  return `${database} moved from ${from.leader.host} to ${leader.host}.${paused}${copied}`;
 }
 
 function present(

@@ -17,6 +17,9 @@ export interface Walk {
 }
 
 const RESERVE = 0.05;
+const PAUSED_RESERVE = 0.02;
+const PAUSED_SHARE = 0.01;
+const PAUSED_LEAST = 8 * 1024 ** 2;
 const ROUNDING = 1_024;
 
 /** A sentence for each thing that goes wrong. */
@@ -44,8 +47,9 @@ export function troubles(state: RelocationState, moves: readonly PlannedMove[], 
       if (beside < fork && (receives || safeAnyway)) found.add(`${name} was safe, and is not`);
       if (beside < fork && needy && at > ended) found.add(`${name} is not safe in the end`);
       if (giving.length > 1) found.add(`${name} forks twice at once`);
-      for (const { name: moving, need } of giving) {
-        if (beside < need) found.add(`the fork that moves ${moving} does not fit on ${name}`);
+      for (const { name: moving, need, reserve } of giving) {
+        if (free - reserve * memory.total + ROUNDING < need)
+          found.add(`the fork that moves ${moving} does not fit on ${name}`);
       }
     }
   }
@@ -61,7 +65,8 @@ function usedThen(database: DatabaseState, at: number, pace: number): number {
 interface Holds {
   readonly free: number;
   readonly fork: number;
-  readonly giving: readonly { readonly name: string; readonly need: number }[];
+  /** `reserve`: what must stay free beside the fork. */
+  readonly giving: readonly { readonly name: string; readonly need: number; readonly reserve: number }[];
 }
 
 function holds(
@@ -75,7 +80,7 @@ function holds(
   if (memory === null) throw new Error(`There is no host ${host}.`);
   let free = memory.available - otherGrowth.high * at;
   let fork = 0;
-  const giving: { name: string; need: number }[] = [];
+  const giving: { name: string; need: number; reserve: number }[] = [];
   state.databases.forEach((database, index) => {
     const used = usedThen(database, at, pace(index));
     const grown = used - database.usedMemory;
@@ -96,7 +101,12 @@ function holds(
     }
     if (move !== undefined && at >= move.start && at < move.end) {
       if (wasHere) free -= database.writeRate * (move.end - move.start);
-      if (move.from.follower.host === host) giving.push({ name: database.name, need: share * used });
+      if (move.from.follower.host === host) {
+        // Nobody writes while it forks, and for so long nothing else is done with what is kept for emergencies.
+        const waits = move.pauseSeconds !== undefined;
+        const need = waits ? Math.max(PAUSED_LEAST, PAUSED_SHARE * used) : share * used;
+        giving.push({ name: database.name, need, reserve: waits ? PAUSED_RESERVE : RESERVE });
+      }
     }
   });
   return { free, fork, giving };

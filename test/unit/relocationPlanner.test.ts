@@ -165,7 +165,7 @@ describe('where no plan does', () => {
     expect(plan.why.join(' ')).toContain('a fork on the follower’s host does not fit'.replace('’', "'"));
     expect(plan.would).toContainEqual({
       kind: 'pause writes',
-      databases: [{ database: 'small', seconds: 3 }],
+      databases: [{ database: 'small', seconds: 6 }],
     });
   });
 

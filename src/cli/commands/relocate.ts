@@ -11,6 +11,7 @@ import type { CliContext, ExitCode } from '../context.js';
 import { withConsul, withTemporal } from '../connect.js';
 import { UsageError } from '../failures.js';
 import { fleetOfFile } from '../fleetInput.js';
+import { COPY_IN_PAUSE } from '../../workflows/moveOutline.js';
 import type { Relocated } from '../../workflows/relocateDatabases.js';
 import { outcomeJson, runAndFollow } from '../runAndFollow.js';
 import { speaker } from '../speaker.js';
@@ -30,6 +31,7 @@ export interface RelocateOptions {
   readonly horizon?: string;
   readonly atOnce?: number;
   readonly bandwidth?: string;
+  readonly pauseWrites?: number;
 }
 
 /** The step that asks, by its name. */
@@ -81,7 +83,7 @@ function commandOf({ host, drain }: RelocateDatabasesRequest): string {
 }
 
 function relocateRequest(context: CliContext, options: RelocateOptions): RelocateDatabasesRequest {
-  const { host, drain, rebalance, horizon, atOnce, bandwidth, withoutAskingBelow } = options;
+  const { host, drain, rebalance, horizon, atOnce, bandwidth, pauseWrites, withoutAskingBelow } = options;
   const given = [host, drain, rebalance].filter((one) => one !== undefined);
   if (given.length !== 1) {
     throw new UsageError(
@@ -99,7 +101,15 @@ function relocateRequest(context: CliContext, options: RelocateOptions): Relocat
       ? {}
       : { withoutAskingBelow: seconds('--without-asking-below', withoutAskingBelow) }),
     ...(bandwidth === undefined ? {} : { bandwidth: valueOf('--bandwidth', parseSize(bandwidth)) }),
-    ...(approved === null ? {} : { approved: { [MOVE_STEP]: approved } }),
+    ...(pauseWrites === undefined ? {} : { pauseWrites: { seconds: pauseWrites } }),
+    ...(approved === null
+      ? {}
+      : {
+          approved: {
+            [MOVE_STEP]: approved,
+            ...(pauseWrites === undefined ? {} : { [COPY_IN_PAUSE.name]: approved }),
+          },
+        }),
   };
 }
 

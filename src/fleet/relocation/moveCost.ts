@@ -1,9 +1,10 @@
 /** What a move takes: time, memory on the hosts that it comes from, and on those that it goes to. Pure. */
 
 import { reserveOf } from '../headroom.js';
+import { pausedForkBytes, pauseNeeded } from '../pausedFork.js';
 import { usedAt } from './outlook.js';
 import type { Resident } from './outlook.js';
-import type { PlannerOptions } from './plan.js';
+import type { PlannedMove, PlannerOptions } from './plan.js';
 import type { DatabaseState } from './state.js';
 
 /** Seconds. The stream of writes travels beside the copy. Infinity: it would never catch up. */
@@ -40,26 +41,35 @@ export function freedBytes(database: DatabaseState, at: number): number {
   );
 }
 
-/** Measured with writes paused: 0.2 % of a data set, and no more over half a minute. */
-const PAUSED_SHARE = 0.01;
-
 /**
  * What must stay free beside the fork of the move itself. With writes paused next to nothing can happen to a host, so
  * that the reserve may serve for it.
  */
 export function moveForkReserve(
   memory: { readonly total: number },
-  { pausedForks }: Pick<PlannerOptions, 'pausedForks'>,
+  { pauseSeconds }: Pick<PlannedMove, 'pauseSeconds'>,
 ): number {
-  return pausedForks ? memory.total * LAST_RESORT_SHARE : reserveOf(memory);
+  return pauseSeconds !== undefined ? memory.total * LAST_RESORT_SHARE : reserveOf(memory);
 }
 
-/** The share of used memory that the fork of the move itself copies. */
-export function moveForkShare(
-  { forkShare }: Resident,
-  { pausedForks }: Pick<PlannerOptions, 'pausedForks'>,
+/** What the fork of the move itself copies. Bytes. */
+export function moveForkNeeds(
+  { database, forkShare }: Resident,
+  { pauseSeconds }: Pick<PlannedMove, 'pauseSeconds'>,
+  at: number,
 ): number {
-  return pausedForks ? Math.min(forkShare, PAUSED_SHARE) : forkShare;
+  const used = usedAt(database, at, 'high');
+  return pauseSeconds === undefined ? forkShare * used : pausedForkBytes(used);
+}
+
+/** How long writes might have to wait for its copy: as slowly as its slowest fork went, if any was seen. */
+export function pauseSecondsOf(
+  { usedMemory, forks }: Pick<DatabaseState, 'usedMemory' | 'forks'>,
+  { forkSpeed }: Pick<PlannerOptions, 'forkSpeed'>,
+): number {
+  const speeds = forks.flatMap((fork) => (fork.seconds > 0 ? [fork.usedMemory / fork.seconds] : []));
+  const seen = 1 + usedMemory / Math.max(1, Math.min(forkSpeed, ...speeds));
+  return Math.max(pauseNeeded(usedMemory), Math.ceil(seen));
 }
 
 export function processLimit(

@@ -35,8 +35,8 @@ export interface PlannerOptions {
   readonly mostMoves: number;
   /** Moves that have begun. They are taken as they are: nothing else uses their hosts before they end. */
   readonly underWay: readonly PlannedMove[];
-  /** Writes pause while a move forks, so that it copies next to nothing. Only to see whether that would help. */
-  readonly pausedForks: boolean;
+  /** Where a copy fits in no other way, writes may wait for its fork, so that it copies next to nothing: no longer than this. */
+  readonly pauseWrites: number;
 }
 
 const MiB = 1024 ** 2;
@@ -57,7 +57,7 @@ export const DEFAULT_OPTIONS: PlannerOptions = {
   forkSpeed: 100 * MiB,
   mostMoves: 50,
   underWay: [],
-  pausedForks: false,
+  pauseWrites: 0,
 };
 
 /** Leader and follower of a database: two hosts in two zones. */
@@ -76,6 +76,8 @@ export interface PlannedMove {
   readonly start: number;
   /** The old processes are gone by then. */
   readonly end: number;
+  /** Writes wait while it is copied, and that may take so long. Absent: they do not. */
+  readonly pauseSeconds?: number;
 }
 
 /** One host over time, at the high end of the spread of growth. */

@@ -1,5 +1,6 @@
 /** A plan of relocations in sentences. Pure. */
 
+import { LONGEST_PAUSE_S } from '../pausedFork.js';
 import { showDuration, showSize } from '../quantities.js';
 import { showEndpoint } from '../record.js';
 import type { Forecast, HostForecast } from './forecast.js';
@@ -34,10 +35,14 @@ export function summary({ moves, bytes, seconds, safeUntil }: Moves): string {
   return `${count} of ${showSize(bytes)} in all, about ${showDuration(seconds * 1_000)}.${safe}`;
 }
 
-export function moveLine({ database, bytes, from, to, start, end }: PlannedMove): string {
+export function moveLine({ database, bytes, from, to, start, end, pauseSeconds }: PlannedMove): string {
+  const pause =
+    pauseSeconds === undefined
+      ? ''
+      : `; writes to it wait while it is copied, for about ${String(pauseSeconds)} s`;
   return (
     `${database} (${showSize(bytes)}) from ${from.leader.host} and ${from.follower.host} to ${showEndpoint(to.leader)} and ` +
-    `${showEndpoint(to.follower)}, ${start === 0 ? 'at once' : `after ${showDuration(start * 1_000)}`}, for about ${showDuration((end - start) * 1_000)}`
+    `${showEndpoint(to.follower)}, ${start === 0 ? 'at once' : `after ${showDuration(start * 1_000)}`}, for about ${showDuration((end - start) * 1_000)}${pause}`
   );
 }
 
@@ -87,7 +92,12 @@ export function remedyLine(remedy: Remedy): string {
       const each = remedy.databases
         .map(({ database, seconds }) => `${database} for ${String(seconds)} s`)
         .join(', ');
-      return `It would help to pause writes while the copy forks: ${each}. See: redis-fleet pause-writes --help`;
+      const longest = Math.max(...remedy.databases.map(({ seconds }) => seconds));
+      const how =
+        longest <= LONGEST_PAUSE_S
+          ? `To allow it: --pause-writes ${String(longest)}`
+          : 'See: redis-fleet pause-writes --help';
+      return `It would help to pause writes while the copy forks: ${each}. ${how}`;
     }
     case 'new server':
       return `It would help to add a server whose hosts have ${showSize(remedy.memory)} each: add it to the fleet file and run: redis-fleet apply`;

@@ -26,6 +26,22 @@ export function planRelocation(
   changes: Partial<PlannerOptions> = {},
 ): RelocationPlan {
   const options = { ...DEFAULT_OPTIONS, ...changes };
+  const without = planWith(state, goal, { ...options, pauseWrites: 0 });
+  if (options.pauseWrites === 0 || without.kind !== 'impossible') return without;
+  const pausing = planWith(state, goal, options);
+  return pausing.kind !== 'impossible' || reach(pausing, goal) > reach(without, goal)
+    ? pausing
+    : { ...without, would: pausing.would };
+}
+
+/** How far what can be done goes where no plan reaches the goal: how much leaves, or for how long it is safe. */
+function reach({ bestEffort }: Extract<RelocationPlan, { kind: 'impossible' }>, goal: Goal): number {
+  if (bestEffort === null) return -1;
+  if (goal.kind === 'drain') return bestEffort.bytes;
+  return bestEffort.safeUntil ?? Number.POSITIVE_INFINITY;
+}
+
+function planWith(state: RelocationState, goal: Goal, options: PlannerOptions): RelocationPlan {
   switch (goal.kind) {
     case 'relieve':
       return planRelief(state, goal.hosts ?? null, options);

@@ -6,8 +6,7 @@ import { availableAt, largestFork, outlooks, usedAt } from './outlook.js';
 import type { HostOutlook } from './outlook.js';
 import type { PlannedMove, PlannerOptions, Remedy } from './plan.js';
 import { relieve } from './relieve.js';
-import { simulate } from './simulate.js';
-import type { DatabaseState, HostState, RelocationState } from './state.js';
+import type { HostState, RelocationState } from './state.js';
 import { worldOf } from './world.js';
 
 export type Failing = { readonly relieve: readonly string[] } | { readonly drain: string };
@@ -37,26 +36,13 @@ function wholePlan(
 }
 
 function pausedWrites(state: RelocationState, failing: Failing, options: PlannerOptions): Remedy[] {
-  const moves = wholePlan(state, failing, { ...options, pausedForks: true });
-  if (moves === null || moves.length === 0) return [];
-  const { violations } = simulate(state, moves, { safe: [], safeUntil: 0, until: 0 }, options);
-  const unfit = new Set(violations.flatMap(({ database }) => database ?? []));
-  const databases = new Map(state.databases.map((database) => [database.name, database]));
-  const named = moves.flatMap(({ database: name }) => {
-    const database = unfit.has(name) ? databases.get(name) : undefined;
-    if (database === undefined) return [];
-    return [{ database: name, seconds: Math.ceil(forkSeconds(database, options)) }];
-  });
-  return named.length === 0 ? [] : [{ kind: 'pause writes', databases: named }];
-}
-
-/** As fast as its last forks were, if any were seen. */
-export function forkSeconds(
-  { usedMemory, forks }: Pick<DatabaseState, 'usedMemory' | 'forks'>,
-  { forkSpeed }: Pick<PlannerOptions, 'forkSpeed'>,
-): number {
-  const speeds = forks.flatMap((fork) => (fork.seconds > 0 ? [fork.usedMemory / fork.seconds] : []));
-  return 1 + usedMemory / Math.max(1, Math.min(forkSpeed, ...speeds));
+  const moves = wholePlan(state, failing, { ...options, pauseWrites: Number.POSITIVE_INFINITY }) ?? [];
+  const databases = moves.flatMap(({ database, pauseSeconds }) =>
+    pauseSeconds === undefined ? [] : [{ database, seconds: pauseSeconds }],
+  );
+  // What is allowed already was of no use.
+  const helps = databases.some(({ seconds }) => seconds > options.pauseWrites);
+  return helps ? [{ kind: 'pause writes', databases }] : [];
 }
 
 const NEW_SERVER = 'a new server';

@@ -4,7 +4,9 @@ import type { RelocateDatabasesRequest } from '../requests.js';
 import { DEFAULT_OPTIONS } from './plan.js';
 import type { Goal, PlannerOptions } from './plan.js';
 
-export type RequestedOptions = Partial<Pick<PlannerOptions, 'horizon' | 'atOnce' | 'bandwidth'>>;
+export type RequestedOptions = Partial<
+  Pick<PlannerOptions, 'horizon' | 'atOnce' | 'bandwidth' | 'pauseWrites'>
+>;
 
 export function goalOf({ host, drain }: Pick<RelocateDatabasesRequest, 'host' | 'drain'>): Goal {
   if (host !== undefined) return { kind: 'relieve', hosts: [host] };
@@ -16,10 +18,12 @@ export function optionsOf({
   horizon,
   atOnce,
   bandwidth,
+  pauseWrites,
 }: Pick<RelocateDatabasesRequest, keyof RequestedOptions>): RequestedOptions {
   return {
     ...(horizon === undefined ? {} : { horizon }),
     ...(atOnce === undefined ? {} : { atOnce }),
     ...(bandwidth === undefined ? {} : { bandwidth: Math.min(bandwidth, DEFAULT_OPTIONS.bandwidth) }),
+    ...(pauseWrites === undefined ? {} : { pauseWrites: pauseWrites.seconds }),
   };
 }

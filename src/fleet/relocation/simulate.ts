@@ -9,8 +9,8 @@ import {
   freedBytes,
   heldBytes,
   LAST_RESORT_SHARE,
+  moveForkNeeds,
   moveForkReserve,
-  moveForkShare,
 } from './moveCost.js';
 import { availableAt, marginAt, outlooks, residentOf, usedAt } from './outlook.js';
 import type { HostOutlook, Resident } from './outlook.js';
@@ -193,8 +193,8 @@ function judge(
   }
   for (const { resident, move, forks } of ledger.giving) {
     if (!forks || !isActive(move, moment) || options.underWay.includes(move)) continue;
-    const needs = moveForkShare(resident, options) * usedAt(resident.database, at, 'high');
-    if (available - moveForkReserve(host.memory, options) - needs < -TOLERANCE) {
+    const needs = moveForkNeeds(resident, move, at);
+    if (available - moveForkReserve(host.memory, move) - needs < -TOLERANCE) {
       say(`The fork that moves ${move.database} does not fit on host ${host.name}.`, move.database);
     }
   }

@@ -1,7 +1,7 @@
 /** Rules that a plan keeps whatever the memory: where databases may go, and what may happen at the same time. */
 
 import { listUnder } from './listUnder.js';
-import { moveSeconds, processLimit } from './moveCost.js';
+import { moveSeconds, pauseSecondsOf, processLimit } from './moveCost.js';
 import { hostsOfDatabase } from './outlook.js';
 import type { PlannedMove, PlannerOptions } from './plan.js';
 import { sameEndpoint } from '../record.js';
@@ -50,6 +50,11 @@ function fromRules(move: PlannedMove, database: DatabaseState, options: PlannerO
   const needed = moveSeconds(database, move.start, options);
   if (!(move.end - move.start >= needed - TOLERANCE))
     found.push(`${name} cannot be moved in so short a time.`);
+  const { pauseSeconds } = move;
+  if (pauseSeconds !== undefined && pauseSeconds > options.pauseWrites)
+    found.push(`Writes to ${name} would wait for longer than they may.`);
+  if (pauseSeconds !== undefined && pauseSeconds < pauseSecondsOf(database, options))
+    found.push(`${name} cannot be copied while writes wait for so short a time.`);
   if (move.start < 0) found.push(`${name} would move in the past.`);
   return found;
 }

@@ -6,11 +6,12 @@ import {
   freedBytes,
   heldBytes,
   LAST_RESORT_SHARE,
+  moveForkNeeds,
   moveForkReserve,
-  moveForkShare,
   moveSeconds,
+  pauseSecondsOf,
 } from './moveCost.js';
-import { availableAt, largestFork, marginAt, usedAt } from './outlook.js';
+import { availableAt, largestFork, marginAt } from './outlook.js';
 import type { Resident } from './outlook.js';
 import type { Pair, PlannedMove } from './plan.js';
 import { occupiedHosts } from './simulateRules.js';
@@ -40,34 +41,48 @@ export function timeAll(
   needy: ReadonlySet<string>,
 ): PlannedMove[] | null {
   const preferred = wanted.toSorted((a, b) => b.relief - a.relief);
-  const first = timeInOrder(world, preferred, needy);
-  if (first !== null || wanted.length < 2 || wanted.length > ALL_ORDERS_OF) return first;
-  for (const order of permutations(preferred)) {
-    const timed = timeInOrder(world, order, needy);
-    if (timed !== null) return timed;
+  const all = wanted.length < 2 || wanted.length > ALL_ORDERS_OF ? [preferred] : null;
+  for (const pausing of world.options.pauseWrites > 0 ? PAUSING : NEVER) {
+    for (const order of all ?? [preferred, ...permutations(preferred)]) {
+      const timed = timeInOrder(world, order, { needy, pausing });
+      if (timed !== null) return timed;
+    }
   }
   return null;
 }
+
+/** When writes wait for a copy that fits in no other way: where nothing else can begin, or as soon as that can begin. */
+type Pausing = 'never' | 'last' | 'at once';
+const NEVER: readonly Pausing[] = ['never'];
+const PAUSING: readonly Pausing[] = ['last', 'at once'];
 
 /** The first that can begin does; what cannot waits until something has ended. */
 function timeInOrder(
   world: World,
   order: readonly Wanted[],
-  needy: ReadonlySet<string>,
+  { needy, pausing }: { readonly needy: ReadonlySet<string>; readonly pausing: Pausing },
 ): PlannedMove[] | null {
   const waiting = [...order];
   const timed: PlannedMove[] = [];
+  const begins = (one: Wanted, at: number, pauses: boolean): boolean => {
+    const move = moveAt(world, one, at, pauses);
+    if (move === null || !isClear(world, move)) return false;
+    decide(world, move);
+    if (!isBearable(world, move, needy)) {
+      undecide(world, move);
+      return false;
+    }
+    timed.push(move);
+    waiting.splice(waiting.indexOf(one), 1);
+    return true;
+  };
   for (let at: number | null = 0; at !== null; at = nextEnd(world, at)) {
     for (const one of [...waiting]) {
-      const move = moveAt(world, one, at);
-      if (!isClear(world, move)) continue;
-      decide(world, move);
-      if (isBearable(world, move, needy)) {
-        timed.push(move);
-        waiting.splice(waiting.indexOf(one), 1);
-      } else {
-        undecide(world, move);
-      }
+      if (!begins(one, at, false) && pausing === 'at once') begins(one, at, true);
+    }
+    if (pausing === 'last' && nextEnd(world, at) === null) {
+      const now = at;
+      waiting.find((one) => begins(one, now, true));
     }
     if (waiting.length === 0) return timed;
   }
@@ -75,9 +90,18 @@ function timeInOrder(
   return null;
 }
 
-function moveAt(world: World, { resident: { database }, from, to }: Wanted, start: number): PlannedMove {
-  const end = start + moveSeconds(database, start, world.options);
-  return { database: database.name, bytes: database.usedMemory, from, to, start, end };
+/** null: writes may not wait for so long. */
+function moveAt(
+  { options }: World,
+  { resident: { database }, from, to }: Wanted,
+  start: number,
+  pauses: boolean,
+): PlannedMove | null {
+  const end = start + moveSeconds(database, start, options);
+  const move = { database: database.name, bytes: database.usedMemory, from, to, start, end };
+  if (!pauses) return move;
+  const pauseSeconds = pauseSecondsOf(database, options);
+  return pauseSeconds <= options.pauseWrites ? { ...move, pauseSeconds } : null;
 }
 
 function nextEnd({ moves }: World, after: number): number | null {
@@ -136,8 +160,7 @@ function isWellUntil(world: World, host: PlannedHost, at: number, needy: boolean
     if (move.from.follower.host !== name || !isActiveBefore(move, at)) return true;
     const resident = world.databases.get(move.database);
     if (resident === undefined || world.options.underWay.includes(move)) return true;
-    const needs = moveForkShare(resident, world.options) * usedAt(resident.database, at, 'high');
-    return available - moveForkReserve(memory, world.options) >= needs;
+    return available - moveForkReserve(memory, move) >= moveForkNeeds(resident, move, at);
   });
 }
 

@@ -5,7 +5,7 @@
  */
 
 import { allHandlersFinished, CancellationScope, condition, ContinueAsNew } from '@temporalio/workflow';
-import type { Approvals, RunbookResult } from '../../fleet/runbook.js';
+import type { Approvals, Decision, RunbookResult } from '../../fleet/runbook.js';
 import { failureOf, type Ending } from './ending.js';
 import { RunbookControl } from './control.js';
 import { RunbookLog, type Subject } from './log.js';
@@ -17,8 +17,11 @@ export interface Step<T> {
   readonly name: string;
   /** One sentence. */
   readonly does: string;
-  /** Looks before it acts: it may run again at any time. Activities may run in parallel inside. */
-  readonly run: () => Promise<T>;
+  /**
+   * Looks before it acts: it may run again at any time. Activities may run in parallel inside. `approval`: the one that it
+   * was given, to be passed on to runbooks that it starts; null where it asks for none.
+   */
+  readonly run: (approval: Decision | null) => Promise<T>;
   /**
    * Registered before `run`, so it may find nothing to undo: it looks before it acts. `always`: also when a more
    * urgent runbook took the database (give back permits, shut gates); else that is left to the new owner.

@@ -74,14 +74,16 @@ export class RunbookSteps {
   }
 
   private async perform<T>(step: Step<T>): Promise<T> {
+    let approval: Decision | null = null;
     if (step.approval !== undefined) {
       const decision = await this.approved(step, step.approval.danger);
+      approval = decision;
       if (decision.message === 'skip' && step.skip !== undefined) return step.skip.value;
     }
     const isRegistered = { undo: false };
     for (let number = 1; ; number++) {
       this.log.progress(step.name, { state: 'running', attempt: number });
-      const outcome = await attempt(() => this.guarded(step, isRegistered));
+      const outcome = await attempt(() => this.guarded(step, isRegistered, approval));
       if (outcome.ok) {
         if (step.settles === true) this.settle();
         this.log.progress(step.name, { state: 'done' });
@@ -94,7 +96,11 @@ export class RunbookSteps {
   }
 
   /** The guard looks right before every attempt: a person may have taken hours to decide. */
-  private async guarded<T>(step: Step<T>, isRegistered: { undo: boolean }): Promise<T> {
+  private async guarded<T>(
+    step: Step<T>,
+    isRegistered: { undo: boolean },
+    approval: Decision | null,
+  ): Promise<T> {
     await this.check?.();
     this.mustGoOn();
     if (!isRegistered.undo) {
@@ -105,7 +111,7 @@ export class RunbookSteps {
         this.registered.push({ step: step.name, does, run, always });
       }
     }
-    return step.run();
+    return step.run(approval);
   }
 
   private async approved<T>(step: Step<T>, danger: string): Promise<Decision> {
