@@ -70,6 +70,8 @@ export class Writer {
   #lastAnswer: number | null = null;
   #longestGap = 0;
   #client: Redis | null = null;
+  /** Told to end already: the rest of what it was sent fails, too. */
+  #left: Redis | null = null;
   /** Resolved when there is room for another write. */
   #room: (() => void) | null = null;
 
@@ -225,7 +227,10 @@ export class Writer {
     this.#failed++;
     this.#note(error);
     // READONLY, a fence or no answer: this is not the leader any more, or not now. Look again.
-    if (this.#client?.status === 'ready') this.#client.disconnect();
+    if (this.#client?.status === 'ready' && this.#left !== this.#client) {
+      this.#left = this.#client;
+      this.#client.disconnect();
+    }
     this.#answered();
   }
 

@@ -51,12 +51,16 @@ export async function relocateCommand(context: CliContext, options: RelocateOpti
     runAndFollow(context, client, runbook, { detach, quiet: json }),
   );
   if (json) printJson(context, outcomeJson(outcome));
-  return outcome.followed?.how === 'well' && isShort(outcome.followed.result) ? NOT_WELL : outcome.exitCode;
+  const short = outcome.followed?.how === 'well' && isShort(outcome.followed.result as Relocated, request);
+  return short ? NOT_WELL : outcome.exitCode;
 }
 
-/** It moved what could be moved, and that was not enough: its notes say what is left, and what would help. */
-function isShort(result: unknown): boolean {
-  return (result as Relocated).after.kind === 'impossible';
+/**
+ * It moved what could be moved, and that was not enough: its notes say what is left, and what would help. Of a rebalance
+ * every move was worth while, and no next one is.
+ */
+function isShort({ after, moved }: Relocated, { rebalance }: RelocateDatabasesRequest): boolean {
+  return after.kind === 'impossible' && !(rebalance === true && moved.length > 0);
 }
 
 /** By the same planner, from what Consul knows; needs no worker. */
