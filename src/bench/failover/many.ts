@@ -34,8 +34,15 @@ const SETTLE_MS = 1000;
 const RESTORED_WITHIN_MS = 60_000;
 const TIMEOUT_MS = 10_000;
 
-/** @param stages of one host */
-export async function killedTogether(stages: readonly Stage[]): Promise<ManyObservation> {
+/**
+ * @param stages all of one host: the clients of each write, however many leaders are killed
+ * @param killed some of them
+ */
+export async function killedTogether(
+  stages: readonly Stage[],
+  killed: readonly Stage[],
+): Promise<ManyObservation> {
+  const indices = killed.map((stage) => stages.indexOf(stage));
   const traffic = await startTraffic(
     stages.map(({ database, route, login }) => ({ name: database, route, login, rate: RATE, inFlight: 64 })),
   );
@@ -48,18 +55,20 @@ export async function killedTogether(stages: readonly Stage[]): Promise<ManyObse
       },
       { deadlineMs: FLOW_WITHIN_MS, what: `clients of ${stages.length} databases to write` },
     );
-    const pids = stages.map((stage) => stage.leaderPid());
+    const pids = killed.map((stage) => stage.leaderPid());
     const at = now();
     for (const pid of pids) process.kill(pid, 'SIGKILL');
     // A database that nobody leads by then shows in the figures: its outage has not ended.
     const deadline = at + REPLACED_WITHIN_MS;
-    while (!(await allMoved(traffic, stages, at)) && now() < deadline) await pause(LOOK_EVERY_MS);
+    while (!(await allMoved(traffic, stages, indices, at)) && now() < deadline) await pause(LOOK_EVERY_MS);
     await pause(SETTLE_MS);
     const figures = await traffic.figures({ from: at });
     await traffic.stop();
-    const outages = spreadOf(figures.map(({ gap }) => gap.to - at));
+    const outages = spreadOf(indices.map((index) => (figures[index]?.gap.to ?? Number.NaN) - at));
     const checked = await Promise.all(
-      stages.map(async (stage, index) => traffic.verify(index, await stage.leaderNow(), stage.login)),
+      killed.map(async (stage, at) =>
+        traffic.verify(indices[at] ?? -1, await stage.leaderNow(), stage.login),
+      ),
     );
     return {
       first: outages.min,
@@ -73,11 +82,19 @@ export async function killedTogether(stages: readonly Stage[]): Promise<ManyObse
   }
 }
 
-async function allMoved(traffic: Traffic, stages: readonly Stage[], since: number): Promise<boolean> {
+async function allMoved(
+  traffic: Traffic,
+  stages: readonly Stage[],
+  indices: readonly number[],
+  since: number,
+): Promise<boolean> {
   const seen = await traffic.figures({ from: since });
-  return stages.every(({ leader }, index) =>
-    Object.keys(seen[index]?.by ?? {}).some((server) => server !== showAddress(leader)),
-  );
+  return indices.every((index) => {
+    const leader = stages[index]?.leader;
+    return Object.keys(seen[index]?.by ?? {}).some(
+      (server) => leader !== undefined && server !== showAddress(leader),
+    );
+  });
 }
 
 /**

@@ -222,8 +222,8 @@ export const measures: Readonly<Record<CaseName, Measure>> = {
           const first = GROUPS.slice(0, index).reduce((sum, one) => sum + one, 0);
           const databases = ours.fleet.databases.slice(first, first + size);
           const before = await Promise.all(databases.map((database) => ours.fleet.record(database)));
-          const stages = await Promise.all(databases.map((database) => ours.stageOf(database)));
-          const one = await killedTogether(stages);
+          const stages = await Promise.all(ours.fleet.databases.map((database) => ours.stageOf(database)));
+          const one = await killedTogether(stages, stages.slice(first, first + size));
           byGroup.get(size)?.push(one);
           tell(`${repetition}/${run.repetitions} ${size} at once, ours: ${manyText(one)}`);
           await restoreFollowers(
@@ -235,16 +235,14 @@ export const measures: Readonly<Record<CaseName, Measure>> = {
     } finally {
       await ours.stop();
     }
+    const most = Math.max(...GROUPS);
+    const names = Array.from({ length: most }, (_, index) => `sessions-${String(index).padStart(2, '0')}`);
     for (let repetition = 1; repetition <= run.repetitions; repetition++) {
       for (const size of GROUPS) {
         signal.throwIfAborted();
-        const names = Array.from(
-          { length: size },
-          (_, index) => `sessions-${String(index).padStart(2, '0')}`,
-        );
         const stages = await startTheirs({ databases: names });
         try {
-          const one = await killedTogether(stages);
+          const one = await killedTogether(stages, stages.slice(0, size));
           beside.get(size)?.push(one);
           tell(`${repetition}/${run.repetitions} ${size} at once, Sentinel: ${manyText(one)}`);
         } finally {
