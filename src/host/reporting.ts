@@ -81,6 +81,7 @@ export function hostReporting(dependencies: ReportingDependencies): Reporting {
 
   async function keepCatalog(found: readonly HostProcess[]): Promise<void> {
     // First: registered before the old leader is not one any more, the new one would be the second.
+    roles.makeSure();
     await roles.settled();
     const records = dependencies.records.list();
     // Until the records were seen once, nothing is known to be wrong.

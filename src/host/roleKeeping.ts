@@ -9,6 +9,11 @@ import { settleAllRoles } from '../records/serviceRoles.js';
 export interface RoleKeeping {
   /** Told of every change of the records. */
   follow(list: RecordList): void;
+  /**
+   * Makes sure of one of the databases that are led here, another one with each call: with the result of a check, and when
+   * it starts anew, a Consul agent repeats an entry of long ago, and the host's own agent may be dead.
+   */
+  makeSure(): void;
   /** Returns when the catalog says what the records said so far, or cannot be told now; that is tried again here. */
   settled(): Promise<void>;
 }
@@ -28,6 +33,7 @@ export function roleKeeping({ fleet, host, consul, onProblem }: RoleKeepingOptio
   /** As last seen, by database. null: nothing was seen yet, and what is registered is corrected in its own time. */
   let seen: ReadonlyMap<string, DatabaseRecord> | null = null;
   const due = new Map<string, DatabaseRecord>();
+  let turn = 0;
   let work: Promise<void> = Promise.resolve();
 
   async function settle(): Promise<void> {
@@ -67,6 +73,13 @@ export function roleKeeping({ fleet, host, consul, onProblem }: RoleKeepingOptio
       if (!leadsHere) return;
       if (due.size < MANY) void begin();
       else setTimeout(() => void begin(), MANY_WAIT_MS).unref();
+    },
+    makeSure() {
+      const led = [...(seen?.values() ?? [])].filter(
+        ({ epoch, leader }) => epoch > 0 && leader.host === host,
+      );
+      const record = led[turn++ % Math.max(1, led.length)];
+      if (record !== undefined && !due.has(record.database)) due.set(record.database, record);
     },
     async settled() {
       await (due.size > 0 ? begin() : work);

@@ -103,6 +103,37 @@ describe('leader.<database>.service.consul', () => {
     expect(took.toSorted((a, b) => a - b)[MOVES / 2]).toBeLessThan(AT_ONCE_MS);
   });
 
+  it('is put right when an old entry comes back that the host of it says nothing about', async () => {
+    const { leader, follower } = await fleet.record(database);
+    if (!follower) throw new Error('nobody follows');
+    const entries: unknown = await fleet.dev.consul.call('list the entries', (client) =>
+      client.catalog.service.nodes({ service: database }),
+    );
+    const entry = (entries as Record<string, unknown>[]).find(
+      ({ ServiceAddress }) => ServiceAddress === follower.address,
+    );
+    const response = await fetch(`http://${fleet.dev.env['CONSUL_HTTP_ADDR'] ?? ''}/v1/catalog/register`, {
+      method: 'PUT',
+      body: JSON.stringify({
+        Node: entry?.['Node'],
+        SkipNodeUpdate: true,
+        Service: {
+          ID: entry?.['ServiceID'],
+          Service: database,
+          Tags: ['leader'],
+          Address: follower.address,
+          Port: follower.port,
+          Meta: entry?.['ServiceMeta'],
+          EnableTagOverride: true,
+        },
+      }),
+    });
+    expect(response.status).toBe(200);
+    expect(await ask('leader')).toHaveLength(2);
+    await untilDns('leader', leader.address);
+    await untilDns('follower', follower.address);
+  });
+
   it('and the follower is found, too, with its port', async () => {
     const { follower } = await fleet.record(database);
     await untilDns('follower', follower?.address ?? '');

@@ -82,6 +82,16 @@ async function epochOf(database: string, { address }: Endpoint): Promise<string 
   return entries.find(({ ServiceAddress }) => ServiceAddress === address)?.ServiceMeta['epoch'];
 }
 
+async function statusesOf(database: string, { address }: Endpoint): Promise<readonly string[]> {
+  const entries = (await ask('GET', `health/service/${database}`)) as {
+    Service: { Address: string };
+    Checks: { Status: string }[];
+  }[];
+  return entries
+    .filter(({ Service }) => Service.Address === address)
+    .flatMap(({ Checks }) => Checks.map(({ Status }) => Status));
+}
+
 function record(database: string, change: Partial<DatabaseRecord>): DatabaseRecord {
   return {
     ...{ database, server: 'redis-01', epoch: 2, leader: B, follower: A },
@@ -116,6 +126,8 @@ describe('with the rights of an agent', () => {
   it('what a Consul agent repeats of its own, as each does now and then, brings no old leader back', async () => {
     const database = await registered();
     await registerProcess(agent, { fleet: 'demo', database, role: 'leader', endpoint: B, epoch: 2 });
+    // Nothing listens there: with what its check finds, the agent repeats the whole entry, too.
+    await expect.poll(() => statusesOf(database, B), { timeout: 30_000 }).toContain('critical');
     await expect.poll(() => tags(database)).toMatchObject({ [B.address]: ['leader'] });
     await settleRoles(agent, {
       fleet: 'demo',
