@@ -88,7 +88,10 @@ export async function relocateDatabases(input: RelocateDatabasesRequest): Promis
   });
 }
 
-/** With what would help where none is found: while there is time to ask. */
+/**
+ * With what would help where none is found: while there is time to ask, and somebody to. Who approved beforehand is not
+ * there to be asked for more.
+ */
 async function findPlan(
   request: RelocateDatabasesRequest,
   wanted: PlanRelocationsInput,
@@ -96,7 +99,8 @@ async function findPlan(
   const found = await control('plan').planRelocations(wanted);
   if (request.dryRun === true) return { found, offer: null };
   const nothing = movesOf(found) === null;
-  const asks = request.pauseWrites === undefined && (nothing || !isUrgent(found, request));
+  const attended = request.pauseWrites === undefined && request.approved?.[MOVE.name] === undefined;
+  const asks = attended && (nothing || !isUrgent(found, request));
   const offer = asks ? await pauseThatHelps(found, wanted) : null;
   if (found.kind === 'impossible' && nothing && offer === null) {
     throw refusal('NoSafeWay', `${planLines(found).join(' ')} Nothing was moved.`);
