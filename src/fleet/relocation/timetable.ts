@@ -41,9 +41,9 @@ export function timeAll(
   needy: ReadonlySet<string>,
 ): PlannedMove[] | null {
   const preferred = wanted.toSorted((a, b) => b.relief - a.relief);
-  const all = wanted.length < 2 || wanted.length > ALL_ORDERS_OF ? [preferred] : null;
   for (const pausing of world.options.pauseWrites > 0 ? PAUSING : NEVER) {
-    for (const order of all ?? [preferred, ...permutations(preferred)]) {
+    // The preferred order is the first of all.
+    for (const order of wanted.length > ALL_ORDERS_OF ? [preferred] : permutations(preferred)) {
       const timed = timeInOrder(world, order, { needy, pausing });
       if (timed !== null) return timed;
     }
