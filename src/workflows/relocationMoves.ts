@@ -167,12 +167,7 @@ function begin(
 /** In the order in which the move itself says it, so that it has nothing to change. */
 function subjectOf(fleet: string, { database, from, to }: PlannedMove): Subject {
   const hosts = [to.leader, to.follower, from.leader, from.follower].map(({ host }) => host);
-  return {
-    fleet,
-    servers: [...new Set([from.server, to.server])],
-    databases: [database],
-    hosts: [...new Set(hosts)],
-  };
+  return { fleet, servers: [from.server, to.server], databases: [database], hosts };
 }
 
 function pausing({ seconds, approval }: AllowedPause): Pick<MoveDatabaseRequest, 'pauseWrites' | 'approved'> {

@@ -60,14 +60,7 @@ export class RunbookLog {
     const known = workflowInfo().typedSearchAttributes;
     const changed: SearchAttributeUpdatePair[] = [];
     if (known.get(FLEET) !== subject.fleet) changed.push({ key: FLEET, value: subject.fleet });
-    for (const [key, names] of [
-      [SERVERS, subject.servers],
-      [DATABASES, subject.databases],
-      [HOSTS, subject.hosts],
-    ] as const) {
-      const value = [...new Set(names ?? [])];
-      if (value.length > 0 && known.get(key)?.join() !== value.join()) changed.push({ key, value });
-    }
+    changed.push(...listsOf(subject).filter(({ key, value }) => known.get(key)?.join() !== value.join()));
     if (known.get(STATUS) !== this.currentStatus) changed.push({ key: STATUS, value: this.currentStatus });
     if (changed.length > 0) upsertSearchAttributes(changed);
   }
@@ -160,17 +153,18 @@ export class RunbookLog {
 }
 
 /** Of a runbook that another one starts: it is found by them from its first moment. */
-export function attributesOf({ fleet, servers, databases, hosts }: Subject): SearchAttributePair[] {
+export function attributesOf(subject: Subject): SearchAttributePair[] {
+  return [{ key: FLEET, value: subject.fleet }, { key: STATUS, value: 'running' }, ...listsOf(subject)];
+}
+
+/** Those that name somebody, each name once. */
+function listsOf({ servers, databases, hosts }: Subject) {
   const lists = [
-    { key: SERVERS, value: [...(servers ?? [])] },
-    { key: DATABASES, value: [...(databases ?? [])] },
-    { key: HOSTS, value: [...(hosts ?? [])] },
+    { key: SERVERS, value: [...new Set(servers)] },
+    { key: DATABASES, value: [...new Set(databases)] },
+    { key: HOSTS, value: [...new Set(hosts)] },
   ];
-  return [
-    { key: FLEET, value: fleet },
-    { key: STATUS, value: 'running' },
-    ...lists.filter(({ value }) => value.length > 0),
-  ];
+  return lists.filter(({ value }) => value.length > 0);
 }
 
 /** Workflow time: the same at every replay. ISO 8601. */

@@ -74,12 +74,8 @@ export class RunbookSteps {
   }
 
   private async perform<T>(step: Step<T>): Promise<T> {
-    let approval: Decision | null = null;
-    if (step.approval !== undefined) {
-      const decision = await this.approved(step, step.approval.danger);
-      approval = decision;
-      if (decision.message === 'skip' && step.skip !== undefined) return step.skip.value;
-    }
+    const approval = step.approval === undefined ? null : await this.approved(step, step.approval.danger);
+    if (approval?.message === 'skip' && step.skip !== undefined) return step.skip.value;
     const isRegistered = { undo: false };
     for (let number = 1; ; number++) {
       this.log.progress(step.name, { state: 'running', attempt: number });
