@@ -42,7 +42,7 @@ export async function killedTogether(
   stages: readonly Stage[],
   killed: readonly Stage[],
 ): Promise<ManyObservation> {
-  const indices = killed.map((stage) => stages.indexOf(stage));
+  const hit = killed.map((stage) => ({ stage, index: stages.indexOf(stage) }));
   const traffic = await startTraffic(
     stages.map(({ database, route, login }) => ({ name: database, route, login, rate: RATE, inFlight: 64 })),
   );
@@ -60,15 +60,13 @@ export async function killedTogether(
     for (const pid of pids) process.kill(pid, 'SIGKILL');
     // A database that nobody leads by then shows in the figures: its outage has not ended.
     const deadline = at + REPLACED_WITHIN_MS;
-    while (!(await allMoved(traffic, stages, indices, at)) && now() < deadline) await pause(LOOK_EVERY_MS);
+    while (!(await allMoved(traffic, hit, at)) && now() < deadline) await pause(LOOK_EVERY_MS);
     await pause(SETTLE_MS);
     const figures = await traffic.figures({ from: at });
     await traffic.stop();
-    const outages = spreadOf(indices.map((index) => (figures[index]?.gap.to ?? Number.NaN) - at));
+    const outages = spreadOf(hit.map(({ index }) => (figures[index]?.gap.to ?? Number.NaN) - at));
     const checked = await Promise.all(
-      killed.map(async (stage, at) =>
-        traffic.verify(indices[at] ?? -1, await stage.leaderNow(), stage.login),
-      ),
+      hit.map(async ({ stage, index }) => traffic.verify(index, await stage.leaderNow(), stage.login)),
     );
     return {
       first: outages.min,
@@ -84,17 +82,13 @@ export async function killedTogether(
 
 async function allMoved(
   traffic: Traffic,
-  stages: readonly Stage[],
-  indices: readonly number[],
+  hit: readonly { readonly stage: Stage; readonly index: number }[],
   since: number,
 ): Promise<boolean> {
   const seen = await traffic.figures({ from: since });
-  return indices.every((index) => {
-    const leader = stages[index]?.leader;
-    return Object.keys(seen[index]?.by ?? {}).some(
-      (server) => leader !== undefined && server !== showAddress(leader),
-    );
-  });
+  return hit.every(({ stage: { leader }, index }) =>
+    Object.keys(seen[index]?.by ?? {}).some((server) => server !== showAddress(leader)),
+  );
 }
 
 /**
