@@ -2,23 +2,11 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Endpoint } from '../../src/fleet/record.js';
-import { startTestFleet, type TestFleet } from '../../src/testbed/fleet.js';
-import { loadData } from '../../src/testbed/load.js';
-import { waitFor } from '../../src/testbed/waiting.js';
-import { Writer } from '../../src/testbed/writer.js';
-import {
-  caughtUpFollower,
-  expectAtRest,
-  failed,
-  move,
-  redisAt,
-  SECOND,
-  state,
-  untilStep,
-} from './bringUpStage.js';
+import type { TestFleet } from '../../src/testbed/fleet.js';
+import { expectAtRest, failed, move, redisAt, SECOND, state, untilStep } from './bringUpStage.js';
 import { cli } from './cliRunner.js';
-import { forkCounts, isGoneFrom, startMove, type Moved } from './moveStage.js';
-import { expectWhole } from './switchoverStage.js';
+import { forkCounts, isGoneFrom, startCrampedFleet, startMove, type Moved } from './moveStage.js';
+import { expectWhole, PATIENT, writing } from './switchoverStage.js';
 
 const DATABASE = 'sessions-00';
 const STEP = 'copy while writes wait';
@@ -29,33 +17,12 @@ let fleet: TestFleet;
 let follower: Endpoint;
 
 beforeAll(async () => {
-  fleet = await startTestFleet({
-    servers: 2,
-    databasesPerServer: 1,
-    maxmemory: '64MiB',
-    memory: '400MiB',
-    memoryOf: { 'redis-01-b': '72MiB' },
-    name: 'cramped',
-  });
-  await loadData({ ...fleet.application, where: await fleet.leader(DATABASE), megabytes: 20, seed: 1 });
-  follower = await caughtUpFollower(fleet, DATABASE);
+  fleet = await startCrampedFleet('cramped');
+  follower = await fleet.follower(DATABASE);
 });
 afterAll(async () => {
   await fleet.stop();
 });
-
-/** It waits as long as it takes: none of its writes may fail. */
-async function patientWriter(): Promise<Writer> {
-  const writer = Writer.start({
-    ...fleet.application,
-    locate: () => fleet.leader(DATABASE),
-    rate: 200,
-    answerWithinMs: 2 * WITHIN_MS,
-    inFlight: 4_096,
-  });
-  await waitFor(() => writer.counts.acknowledged > 20, { deadlineMs: WITHIN_MS, what: 'the first writes' });
-  return writer;
-}
 
 /** A child that takes so long. */
 async function slowChild(seconds: number): Promise<void> {
@@ -89,7 +56,7 @@ async function expectAsBefore({ record, forks }: Before, forksOfFollower: number
 describe("a move whose copy does not fit on the follower's host", () => {
   test('offers to let writes wait for it, and an abort leaves everything as it was', async () => {
     const before = await lookBefore();
-    const writer = await patientWriter();
+    const writer = await writing(fleet, DATABASE, 200, PATIENT);
     const id = await startMove(fleet, { database: DATABASE, to: { server: 'redis-02' } });
     const { progress } = await untilStep(fleet, id, {
       state: 'waiting for approval',
@@ -108,7 +75,7 @@ describe("a move whose copy does not fit on the follower's host", () => {
   test('calls a fork off that would outlive what was approved: writes go on, and an abort undoes the rest', async () => {
     await slowChild(60);
     const before = await lookBefore();
-    const writer = await patientWriter();
+    const writer = await writing(fleet, DATABASE, 200, PATIENT);
     const request = { database: DATABASE, to: { server: 'redis-02' }, pauseWrites: { seconds: 3 } };
     const id = await startMove(fleet, request);
     await untilStep(fleet, id, { state: 'waiting for approval', step: STEP, withinMs: WITHIN_MS });
@@ -127,8 +94,9 @@ describe("a move whose copy does not fit on the follower's host", () => {
   test('is done while writes wait, as long as the child lives; none is lost, and no leader forks', async () => {
     await slowChild(2);
     const before = await lookBefore();
-    const writer = await patientWriter();
-    const args = ['move', DATABASE, '--to', 'redis-02', '--pause-writes', '40'];
+    const writer = await writing(fleet, DATABASE, 200, PATIENT);
+    // With a limit on the copy a fork is judged by its worst case, whatever the one that was called off has cost.
+    const args = ['move', DATABASE, '--to', 'redis-02', '--pause-writes', '40', '--bandwidth', '1GiB'];
     const approval = ['--approve-pause', '--reason', 'it has to leave', '--by', 'ann', '--json'];
     const run = await cli(fleet.dev.env, [...args, ...approval]);
     expect(run).toMatchObject({ code: 0, err: '' });

@@ -8,8 +8,26 @@ import type { DatabaseRecord, Endpoint } from '../../src/fleet/record.js';
 import type { MoveDatabaseRequest } from '../../src/fleet/requests.js';
 import type { RunbookState } from '../../src/fleet/runbook.js';
 import { processFiles } from '../../src/host/layout.js';
-import type { TestFleet } from '../../src/testbed/fleet.js';
+import { startTestFleet, type TestFleet } from '../../src/testbed/fleet.js';
+import { loadData } from '../../src/testbed/load.js';
 import type { MovedDatabase } from '../../src/workflows/moveDatabase.js';
+import { caughtUpFollower } from './bringUpStage.js';
+
+/** With a database whose follower's host, redis-01-b, has no room for a fork of it while writes go on. */
+export async function startCrampedFleet(name: string): Promise<TestFleet> {
+  const fleet = await startTestFleet({
+    servers: 2,
+    databasesPerServer: 1,
+    maxmemory: '64MiB',
+    memory: '400MiB',
+    memoryOf: { 'redis-01-b': '72MiB' },
+    name,
+  });
+  const where = await fleet.leader('sessions-00');
+  await loadData({ ...fleet.application, where, megabytes: 20, seed: 1 });
+  await caughtUpFollower(fleet, 'sessions-00');
+  return fleet;
+}
 
 export async function startMove(fleet: TestFleet, request: MoveDatabaseRequest): Promise<string> {
   const subject = { fleet: fleet.dev.fleet.name, databases: [request.database] };

@@ -9,7 +9,6 @@ import { runbookEnd } from '../../src/cli/runbookState.js';
 import { startTestFleet, type TestFleet } from '../../src/testbed/fleet.js';
 import { loadData } from '../../src/testbed/load.js';
 import { waitFor } from '../../src/testbed/waiting.js';
-import { Writer } from '../../src/testbed/writer.js';
 import type { PausedWrites } from '../../src/workflows/pauseWrites.js';
 import {
   bringUp,
@@ -26,6 +25,7 @@ import {
   state,
   untilStep,
 } from './bringUpStage.js';
+import { PATIENT, writing } from './switchoverStage.js';
 
 const DATABASE = 'sessions-00';
 const MiB = 1024 * 1024;
@@ -54,14 +54,7 @@ afterAll(async () => {
 
 /** While a writer writes, who waits as long as it takes; none of its writes may fail or be lost. */
 async function underPatientWrites<T>(story: () => Promise<T>): Promise<{ told: T; longestGapMs: number }> {
-  const writer = Writer.start({
-    ...fleet.application,
-    locate: () => leader,
-    rate: 500,
-    answerWithinMs: 2 * WITHIN_MS,
-    inFlight: 4_096,
-  });
-  await waitFor(() => writer.counts.acknowledged > 20, { deadlineMs: WITHIN_MS, what: 'the first writes' });
+  const writer = await writing(fleet, DATABASE, 500, PATIENT);
   let told: T;
   try {
     told = await story();

@@ -3,13 +3,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runbookEnd } from '../../src/cli/runbookState.js';
 import { startRunbook } from '../../src/connections/startRunbook.js';
-import { startTestFleet, type TestFleet } from '../../src/testbed/fleet.js';
-import { loadData } from '../../src/testbed/load.js';
+import type { TestFleet } from '../../src/testbed/fleet.js';
 import { waitFor } from '../../src/testbed/waiting.js';
 import type { Relocated } from '../../src/workflows/relocateDatabases.js';
-import { caughtUpFollower, expectAtRest, move, SECOND, untilStep } from './bringUpStage.js';
+import { expectAtRest, move, SECOND, untilStep } from './bringUpStage.js';
 import { cli, type CliRun } from './cliRunner.js';
-import { forkCounts } from './moveStage.js';
+import { forkCounts, startCrampedFleet } from './moveStage.js';
 import { expectWhole, writing } from './switchoverStage.js';
 
 const DATABASE = 'sessions-00';
@@ -18,16 +17,7 @@ const HOST = 'redis-01-b';
 let fleet: TestFleet;
 
 beforeAll(async () => {
-  fleet = await startTestFleet({
-    servers: 2,
-    databasesPerServer: 1,
-    maxmemory: '64MiB',
-    memory: '400MiB',
-    memoryOf: { [HOST]: '72MiB' },
-    name: 'stranded',
-  });
-  await loadData({ ...fleet.application, where: await fleet.leader(DATABASE), megabytes: 20, seed: 1 });
-  await caughtUpFollower(fleet, DATABASE);
+  fleet = await startCrampedFleet('stranded');
 });
 afterAll(async () => {
   await fleet.stop();

@@ -46,12 +46,17 @@ export async function switchedOver(
 }
 
 /** Writes as fast as the leader takes them, and finds the new leader by the record. */
+/** It waits as long as it takes: none of its writes may fail. */
+export const PATIENT = { answerWithinMs: 120 * SECOND, inFlight: 4_096 };
+
 export async function writing(
   fleet: TestFleet,
   database: string,
   rate: number | 'full' = 'full',
+  patience: Partial<typeof PATIENT> = {},
 ): Promise<Writer> {
-  const writer = Writer.start({ ...fleet.application, locate: () => fleet.leader(database), rate });
+  const { application } = fleet;
+  const writer = Writer.start({ ...application, ...patience, locate: () => fleet.leader(database), rate });
   await waitFor(() => writer.counts.acknowledged > 20, { deadlineMs: 60 * SECOND, what: 'the first writes' });
   return writer;
 }
