@@ -13,6 +13,11 @@ const LOOK_AFTER_MS = 60;
 /** A process that ends may shut its connections a moment before its port: whoever connects in between learns nothing. */
 const ASK_AGAIN_MS = 25;
 const ASK_AGAIN_TIMES = 3;
+/**
+ * Own processes that are well are not asked in every round: their silence counts from their last answer, that of leaders
+ * elsewhere from the question; and nobody waits for a follower's.
+ */
+const EVERY = { leader: 2, follower: 3 } as const;
 
 export interface Pulses {
   own(): readonly Sight[];
@@ -20,7 +25,7 @@ export interface Pulses {
   /** This host's processes, as found by what the kernel says. */
   watchOwn(processes: readonly HostProcess[]): void;
   watchLeaders(leaders: readonly { readonly database: string; readonly endpoint: Endpoint }[]): void;
-  /** Asks everybody who does not owe an answer. Called every third of `downAfter`. */
+  /** Asks those whose turn it is, and who do not owe an answer. Called every third of `downAfter`. */
   ask(): void;
   /** What `min-replicas-to-write` was just set to. */
   noteMinReplicas(database: string, value: number): void;
@@ -61,6 +66,7 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
   const { clock, downAfter, onChange } = dependencies;
   const own = new Map<string, Watched>();
   const leaders = new Map<string, Watched>();
+  let round = 0;
   const leaderWatch = processWatch(dependencies.credentials, (database) => {
     // Refused or accepted: that says it. Its follower here loses it in the same moment.
     for (const watched of [leaders.get(database), own.get(database)]) if (watched) askAnew(watched);
@@ -70,6 +76,13 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
     const before = watched.sight;
     watched.sight = { ...before, ...seen };
     if (isOther(before, watched.sight)) onChange();
+  }
+
+  /** In how many rounds it is asked once. */
+  function turnOf({ strange, sight: { database, pulse, replication } }: Watched): number {
+    if (strange || pulse !== 'up' || replication === null) return 1;
+    // Who has just been promoted is asked as a leader is.
+    return leaders.has(database) ? EVERY[replication.role] : EVERY.leader;
   }
 
   function isGone({ sight: { database, pid } }: Watched): boolean {
@@ -236,7 +249,9 @@ export function pulses(dependencies: PulseDependencies): Pulses & { ended(databa
       );
     },
     ask() {
-      const all = [...own.values(), ...leaders.values()];
+      round++;
+      const due = [...own.values()].filter((watched, index) => (round + index) % turnOf(watched) === 0);
+      const all = [...due, ...leaders.values()];
       for (const watched of all) void ask(watched);
       pursueSoon(all);
     },
