@@ -1,5 +1,6 @@
 /** The two processes of a hand-over: one connection to each, opened beforehand and never anew within an attempt. */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Credentials } from '../connections/credentials.js';
 import { describeRedisError, openRedis, type Redis } from '../connections/redis.js';
 import { messageOf } from '../fleet/errors.js';
@@ -10,6 +11,9 @@ import type { SideSeen } from '../fleet/switchover.js';
 
 /** Of the connection, and of every command. A process that is well answers within a millisecond. */
 const ANSWER_WITHIN_MS = 1_000;
+/** A process that ends shuts its connections a moment before its port: whoever connects in between learns nothing. */
+const CUT_AGAIN_MS = 25;
+const CUT_AGAIN_TIMES = 4;
 
 export interface Side {
   readonly endpoint: Endpoint;
@@ -22,6 +26,17 @@ export interface Side {
  * worker that was stalled: whatever it does when it wakes, it can reach neither process any more.
  */
 export async function openSide(endpoint: Endpoint, credentials: Credentials): Promise<Side> {
+  for (let tries = 1; ; tries++) {
+    const began = performance.now();
+    const side = await openOnce(endpoint, credentials);
+    const wasCut = side.seen.seen === 'silent' && performance.now() - began < ANSWER_WITHIN_MS / 2;
+    if (!wasCut || tries > CUT_AGAIN_TIMES) return side;
+    side.redis.disconnect();
+    await sleep(CUT_AGAIN_MS);
+  }
+}
+
+async function openOnce(endpoint: Endpoint, credentials: Credentials): Promise<Side> {
   const redis = openRedis(endpoint, credentials, { timeoutMs: ANSWER_WITHIN_MS });
   let cause: unknown = null;
   redis.on('error', (error) => (cause ??= error));
