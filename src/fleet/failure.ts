@@ -65,6 +65,8 @@ export type LeaderVerdict =
 /** What one of the three observers says; null: nothing that counts. */
 type Word = { readonly says: 'well' | 'failed'; readonly text: string } | null;
 
+const LINK_DOWN = "the follower's replication link to it is down";
+
 /**
  * Two observers out of three miss it, and none sees it: the control plane, the agent of its own host, and the
  * follower's side (its replication link, and the agent of its host). A lease that ran out is no observer: it only ends
@@ -88,7 +90,9 @@ export function judgeLeader(sightings: LeaderSightings): LeaderVerdict {
   }
   if (control.seen === 'not leading' && atWork !== undefined) return doubted(`${atWork} is at work there`);
   if (certainlyGone(sightings) || (missing.length >= 2 && seeing.length === 0)) {
-    return { state: 'failed', why: `${capital(list(missing))}.`, fence: fenceFor(sightings) };
+    // Of one that is certainly gone the agent beside the follower may not have heard yet; the link has.
+    const seen = missing.length > 1 ? missing : [...missing, LINK_DOWN];
+    return { state: 'failed', why: `${capital(list(seen))}.`, fence: fenceFor(sightings) };
   }
   if (seeing.length > 0) return sentenced(doubted(list(seeing)));
   const alone = missing.length === 1 ? 'nobody else says so' : 'nobody has missed it for long enough';
@@ -158,7 +162,7 @@ function followerWord({ control, fromFollowerHost, followerLink, downAfterMs }: 
     return { says: 'well', text: "the agent of the follower's host reaches it" };
   }
   if (followerLink?.up === false) {
-    return { says: 'failed', text: "the follower's replication link to it is down" };
+    return { says: 'failed', text: LINK_DOWN };
   }
   switch (fromFollowerHost) {
     case 'gone':

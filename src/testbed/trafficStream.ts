@@ -28,8 +28,8 @@ export class TrafficStream {
   #failed = 0;
   #waiting = 0;
   #running = true;
-  #end: (acknowledged: false) => void = () => undefined;
-  readonly #ended = new Promise<false>((resolve) => (this.#end = resolve));
+  #end: () => void = () => undefined;
+  readonly #ended = new Promise<void>((resolve) => (this.#end = resolve));
   readonly #loop: Promise<void>;
   /** That the connection goes to now. */
   #server = '';
@@ -60,7 +60,7 @@ export class TrafficStream {
   /** Ends the writing. What is not answered by then never counts. */
   async stop(): Promise<void> {
     this.#running = false;
-    this.#end(false);
+    this.#end();
     await this.#loop;
     // It does not come back from this end.
     this.client.removeAllListeners('end');
@@ -102,13 +102,10 @@ export class TrafficStream {
 
   async #atFullSpeed(): Promise<void> {
     const writers = Array.from({ length: this.options.inFlight }, async () => {
-      while (this.#running) {
-        // A write that is never answered must not keep it from ending.
-        const acknowledged = await Promise.race([this.#write(), this.#ended]);
-        if (!acknowledged) await pause(AFTER_REFUSAL_MS);
-      }
+      while (this.#running) if (!(await this.#write())) await pause(AFTER_REFUSAL_MS);
     });
-    await Promise.all(writers);
+    // A write that is never answered must not keep it from ending.
+    await Promise.race([Promise.all(writers), this.#ended]);
   }
 
   /** Whether it was acknowledged. */

@@ -128,7 +128,7 @@ describe('who is believed', () => {
     });
   });
 
-  test('every failure but a certain death has two observers that miss it, and every verdict says why', () => {
+  test('every failure has two reasons, and every verdict says why', () => {
     fc.assert(
       fc.property(anything, (sightings) => {
         const verdict = judgeLeader(sightings);
@@ -140,6 +140,20 @@ describe('who is believed', () => {
 });
 
 describe('what happens to leaders', () => {
+  test('killed a moment ago: that the agent beside the follower has not heard of it yet changes nothing', () => {
+    expect(
+      judge({
+        control: { seen: 'silent', forMs: 0 },
+        lease: { state: 'held', pulse: 'gone' },
+        followerLink: LINK_DOWN,
+      }),
+    ).toEqual({
+      state: 'failed',
+      why: "The agent of its host says that the process is gone and the follower's replication link to it is down.",
+      fence: 'none',
+    });
+  });
+
   test('killed: its agent and the network say at once that it is gone; nobody has to be fenced', () => {
     const killed = judge({ control: { seen: 'refused' }, lease: { state: 'held', pulse: 'gone' } });
     expect(killed).toEqual({
