@@ -28,25 +28,32 @@ export interface Side {
 export async function openSide(endpoint: Endpoint, credentials: Credentials): Promise<Side> {
   for (let tries = 1; ; tries++) {
     const began = performance.now();
-    const side = await openOnce(endpoint, credentials);
+    const { wasLetIn, ...side } = await openOnce(endpoint, credentials);
     const wasCut = side.seen.seen === 'silent' && performance.now() - began < ANSWER_WITHIN_MS / 2;
-    if (!wasCut || tries > CUT_AGAIN_TIMES) return side;
+    // Whoever was let in and is cut may have been cut by the attempt after this one: it must not come back.
+    if (wasLetIn || !wasCut || tries > CUT_AGAIN_TIMES) return side;
     side.redis.disconnect();
     await sleep(CUT_AGAIN_MS);
   }
 }
 
-async function openOnce(endpoint: Endpoint, credentials: Credentials): Promise<Side> {
+async function openOnce(
+  endpoint: Endpoint,
+  credentials: Credentials,
+): Promise<Side & { readonly wasLetIn: boolean }> {
   const redis = openRedis(endpoint, credentials, { timeoutMs: ANSWER_WITHIN_MS });
   let cause: unknown = null;
+  let wasLetIn = false;
   redis.on('error', (error) => (cause ??= error));
   try {
     await redis.connect();
+    wasLetIn = true;
     await redis.call('CLIENT', 'KILL', 'USER', ADMINISTRATOR_USER, 'SKIPME', 'yes');
-    return { endpoint, redis, seen: { seen: 'up', facts: parseProcessFacts(await redis.info()) } };
+    const facts = parseProcessFacts(await redis.info());
+    return { endpoint, redis, seen: { seen: 'up', facts }, wasLetIn };
   } catch (error) {
     const why = messageOf(describeRedisError(endpoint, cause ?? error, ANSWER_WITHIN_MS));
-    return { endpoint, redis, seen: { seen: isRefused(cause) ? 'gone' : 'silent', why } };
+    return { endpoint, redis, seen: { seen: isRefused(cause) ? 'gone' : 'silent', why }, wasLetIn };
   }
 }
 
